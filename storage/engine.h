@@ -1,0 +1,182 @@
+// engine.h - what the daemon and the library ask of a storage engine.
+//
+// An engine is synchronous, thread-safe and knows nothing of sockets, loops or futures: everything
+// asynchronous is an adaptor around it. Reads go to the engine itself; writes go through a
+// WriteSession, of which one exists at a time, so that read-modify-write needs no lock per key.
+// Nothing here says that a commit is a local file operation: a Position is whatever the engine can
+// promise about, and `sync` may take as long as it takes.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "protocol/async/result.h"
+
+namespace kvs {
+
+// Number of the logical database (SELECT); part of every key.
+using Database = std::uint8_t;
+inline constexpr unsigned databases_count = 16;
+
+// A key, borrowed: `name` must live as long as the call it is passed to.
+struct Key {
+  Database database = 0;
+  std::string_view name;
+};
+
+// Milliseconds since the Unix epoch; 0 means "never expires".
+using UnixMs = std::int64_t;
+inline constexpr UnixMs never = 0;
+
+// Log sequence number: one per record, in commit order, starting at 1 and never reused.
+using Lsn = std::uint64_t;
+// Everything with an LSN <= a position is covered by it: "safe up to N" is one number.
+using Position = Lsn;
+
+// What is known of a present key without its value.
+struct KeyInfo {
+  Lsn lsn = 0;  // of the record that set it; changes with every write of the key
+  std::uint64_t value_bytes = 0;
+  UnixMs expire_at = never;
+};
+
+// May a read go to the disk?
+enum class Access : std::uint8_t {
+  may_block,
+  resident_only,  // answer Code::would_block instead; what loop threads use
+};
+
+// Reading, as both the engine and a write session offer it. A key whose deadline has passed is
+// absent, whether or not it has been removed from the disk.
+class Reader {
+ public:
+  virtual ~Reader() = default;
+
+  // Returns what is known of `key`, or nullopt when it is absent.
+  // Errors: would_block (resident_only), io.
+  virtual Result<std::optional<KeyInfo>> find(Key key, Access access) = 0;
+
+  // The same, and sets `value` to the key's value when it is present (untouched otherwise).
+  // Errors: would_block (resident_only), corrupt when the record fails its checksum, io.
+  virtual Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) = 0;
+};
+
+// The unit of writing. Sees the committed state plus its own pending writes; nobody else sees those
+// before `commit` has returned. Destroying a session that was not committed drops them.
+// Thread: the one that began it, which holds the engine's writer place until the session is gone.
+class WriteSession : public Reader {
+ public:
+  // Sets `key`, replacing value and deadline. `key` and `value` are copied.
+  // Limits (limits.h) are the caller's to check: asserted here.
+  virtual void put(Key key, std::string_view value, UnixMs expire_at) = 0;
+
+  // Removes `key`; no effect when it is absent.
+  virtual void remove(Key key) = 0;
+
+  // Removes every key of `database`, in constant time.
+  virtual void clear(Database database) = 0;
+
+  // The pending writes of the next commit become visible to readers at one instant (MSET, EXEC):
+  // who has seen one of them sees all of them. Otherwise they appear key by key. Holds for one
+  // commit. (Emptying a database is an instant of its own, just before that of the other writes.)
+  virtual void publish_together() = 0;
+
+  // Is everything committed of `database` hidden by a pending clear()?
+  virtual bool cleared(Database database) const = 0;
+
+  // Calls `visit` once for each key of `database` that has a pending put or remove (those from
+  // before a pending clear may be among them). find() says what has become of it.
+  virtual void visit_pending(Database database,
+                             const std::function<void(std::string_view key)>& visit) const = 0;
+
+  // Bytes that commit would write now; callers split long sequences of commands by it.
+  virtual std::size_t pending_bytes() const = 0;
+
+  // Makes the pending writes visible and durable against the death of this process (they have
+  // reached the kernel), all or none. Returns the position that covers them (for a session without
+  // writes: the newest committed one). The session is empty afterwards and may be used again.
+  // Errors: no_space (passes by itself), io, read_only and too_large (the session grew beyond
+  // limits::session_bytes_max); none of the writes happened then, and the session is empty too.
+  virtual Result<Position> commit() = 0;
+};
+
+// Figures for INFO and for tests. Counters are since open.
+struct EngineStats {
+  std::string engine;            // name, as --engine takes it
+  std::uint64_t disk_bytes = 0;  // allocated to the data directory
+  std::uint64_t live_bytes = 0;  // of records that the index points at
+  std::uint64_t dead_bytes = 0;  // of records that compaction may drop
+  std::uint64_t segments = 0;
+  std::uint64_t compactions = 0;  // victims retired
+  std::uint64_t compacted_bytes = 0;
+  bool compaction_running = false;
+  std::uint64_t syncs = 0;
+  std::uint64_t sync_failures = 0;
+  std::uint64_t written_bytes = 0;  // appended by sessions
+  std::uint64_t disk_reads = 0;     // values that had to be read from files
+  std::uint64_t cache_hits = 0;     // values found in memory
+  std::uint64_t cache_bytes = 0;
+  std::uint64_t corrupt_reads = 0;
+  std::uint64_t expired_keys = 0;
+  std::uint64_t index_bytes = 0;
+  bool read_only = false;
+  std::string read_only_reason;
+  // Of the recovery that open() did.
+  std::uint64_t recovered_records = 0;
+  std::uint64_t torn_bytes_cut = 0;
+  double recovery_seconds = 0;
+};
+
+struct DatabaseStats {
+  std::uint64_t keys = 0;  // exact, O(1); keys past their deadline count until they are removed
+  std::uint64_t volatiles = 0;  // keys with a deadline
+};
+
+// Called for each key of a scan step, on the calling thread, with no lock held.
+// `key` lives until the call returns.
+using ScanVisitor = std::function<void(std::string_view key, const KeyInfo& info)>;
+
+class Engine : public Reader {
+ public:
+  // Waits for the writer's place and opens a session. Never null on success.
+  // Errors: read_only after a failed write or sync; the message says why.
+  virtual Result<std::unique_ptr<WriteSession>> begin() = 0;
+
+  // Visits at least `count` keys of `database` (unless it ends) from `cursor` on and returns the
+  // cursor to go on from; 0 starts and 0 ends. Stateless: a key that is present throughout a whole
+  // scan is visited exactly once, however the index grows meanwhile.
+  virtual Result<std::uint64_t> scan(Database database, std::uint64_t cursor, std::size_t count,
+                                     const ScanVisitor& visit) = 0;
+
+  // Returns any present key with about equal chance, or nullopt when the database is empty.
+  virtual Result<std::optional<std::string>> random_key(Database database) = 0;
+
+  virtual DatabaseStats database_stats(Database database) const = 0;
+  virtual EngineStats stats() const = 0;
+
+  // The newest committed position, and the newest one known to be on stable storage. Any thread.
+  virtual Position committed() const = 0;
+  virtual Position synced() const = 0;
+
+  // Brings everything committed before the call to stable storage and returns the new synced
+  // position. Blocks; call it from one thread at a time. A failure is final: the engine is
+  // read-only from then on, since what reached the disk cannot be known.
+  virtual Result<Position> sync() = 0;
+
+  // Does a slice of background work (compaction, preparing the next segment, removing expired
+  // keys) of about `budget` and returns whether more is waiting. Blocks; one thread at a time.
+  virtual bool maintain(std::chrono::microseconds budget) = 0;
+
+  // Asks `maintain` to compact everything that has anything dead, whatever the thresholds say.
+  virtual void request_compaction() = 0;
+
+  // Syncs and leaves the directory in its clean state. Nothing may be called afterwards.
+  virtual Result<void> close() = 0;
+};
+
+}  // namespace kvs

@@ -1,0 +1,222 @@
+#include "storage/log/key_table.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace kvs::log {
+namespace {
+
+constexpr std::size_t capacity_min = 8;
+// Merged blocks stay well below the size at which they would split again.
+constexpr std::size_t merged_slots_max = 64;
+
+std::size_t grown(std::size_t capacity) {
+  return capacity + std::max(capacity_min, capacity / 8);
+}
+
+}  // namespace
+
+KeyTable::~KeyTable() {
+  for (std::size_t index = 0; index < directory_.size();) {
+    Block* block = directory_[index];
+    index += span_of(*block);
+    std::free(block);
+  }
+}
+
+std::uint64_t KeyTable::memory_bytes() const {
+  return blocks_bytes_ + directory_.capacity() * sizeof(Block*);
+}
+
+void KeyTable::insert(std::uint32_t tag, NodeHandle node) {
+  assert(node != no_node);
+  if (directory_.empty()) directory_.push_back(make_block(0, capacity_min));
+  std::size_t index = index_of(tag);
+  if (directory_[index]->size >= block_slots_max &&
+      (directory_[index]->depth < depth_ || may_deepen())) {
+    split(index);
+    index = index_of(tag);
+  }
+  Block* block = directory_[index];
+  if (block->size == block->capacity) block = resize_block(index, grown(block->capacity));
+  const std::uint64_t slot = slot_of(tag, node);
+  const std::size_t place = lower_bound(*block, slot);
+  std::uint64_t* slots = block->slots();
+  std::memmove(slots + place + 1, slots + place, (block->size - place) * sizeof slot);
+  slots[place] = slot;
+  ++block->size;
+  ++size_;
+}
+
+void KeyTable::erase(std::uint32_t tag, NodeHandle node) {
+  assert(!directory_.empty());
+  const std::size_t index = index_of(tag);
+  const Block& block = *directory_[index];
+  const std::size_t place = lower_bound(block, slot_of(tag, node));
+  assert(place < block.size);
+  assert(block.slots()[place] == slot_of(tag, node));
+  erase_at(index, place);
+}
+
+void KeyTable::replace(std::uint32_t tag, NodeHandle node, NodeHandle replacement) {
+  // Not in place: among equal tags the handles are in order.
+  erase(tag, node);
+  insert(tag, replacement);
+}
+
+KeyTable::Slot KeyTable::pick(std::uint64_t random) const {
+  assert(size_ > 0);
+  std::size_t index = index_of(static_cast<std::uint32_t>(random));
+  while (directory_[index]->size == 0) {
+    index = (first_index(index) + span_of(*directory_[index])) % directory_.size();
+  }
+  const Block& block = *directory_[index];
+  const std::uint64_t slot = block.slots()[(random >> 32) * block.size >> 32];
+  return {static_cast<std::uint32_t>(slot >> 32), static_cast<NodeHandle>(slot)};
+}
+
+KeyTable::Slot KeyTable::take() {
+  assert(size_ > 0);
+  // From the end, where erasing is cheapest; blocks that became empty have merged with others or
+  // lie before it.
+  std::size_t index = directory_.size() - 1;
+  while (directory_[index]->size == 0) index = first_index(index) - 1;
+  const Block& block = *directory_[index];
+  const std::uint64_t slot = block.slots()[block.size - 1];
+  erase_at(index, block.size - 1);
+  return {static_cast<std::uint32_t>(slot >> 32), static_cast<NodeHandle>(slot)};
+}
+
+void KeyTable::prefetch_block(std::uint32_t tag) const {
+  if (!directory_.empty()) __builtin_prefetch(directory_[index_of(tag)]);
+}
+
+void KeyTable::prefetch_slots(std::uint32_t tag) const {
+  if (directory_.empty()) return;
+  const Block& block = *directory_[index_of(tag)];
+  __builtin_prefetch(block.slots() + guess(block, tag));
+}
+
+NodeHandle KeyTable::probable_node(std::uint32_t tag) const {
+  return find(tag, [](NodeHandle) { return true; });
+}
+
+std::size_t KeyTable::lower_bound(const Block& block, std::uint64_t slot) {
+  const std::uint64_t* slots = block.slots();
+  std::size_t place = guess(block, static_cast<std::uint32_t>(slot >> 32));
+  while (place < block.size && slots[place] < slot) ++place;
+  while (place > 0 && slots[place - 1] >= slot) --place;
+  return place;
+}
+
+KeyTable::Block* KeyTable::make_block(std::uint32_t depth, std::size_t capacity) {
+  const std::size_t bytes = sizeof(Block) + capacity * sizeof(std::uint64_t);
+  auto* block = static_cast<Block*>(std::malloc(bytes));
+  assert(block != nullptr);
+  *block = Block{
+      .size = 0, .capacity = static_cast<std::uint32_t>(capacity), .depth = depth, .unused = 0};
+  blocks_bytes_ += bytes;
+  ++blocks_of_depth_[depth];
+  return block;
+}
+
+void KeyTable::free_block(Block* block) {
+  blocks_bytes_ -= sizeof(Block) + block->capacity * sizeof(std::uint64_t);
+  --blocks_of_depth_[block->depth];
+  std::free(block);
+}
+
+KeyTable::Block* KeyTable::resize_block(std::size_t index, std::size_t capacity) {
+  Block* old = directory_[index];
+  assert(capacity >= old->size);
+  const std::size_t first = first_index(index);
+  Block* block = make_block(old->depth, capacity);
+  block->size = old->size;
+  std::memcpy(block->slots(), old->slots(), old->size * sizeof(std::uint64_t));
+  free_block(old);
+  point_to(first, block);
+  return block;
+}
+
+void KeyTable::point_to(std::size_t first, Block* block) {
+  std::fill_n(directory_.begin() + static_cast<std::ptrdiff_t>(first), span_of(*block), block);
+}
+
+// Tags that are no good hashes (or more equal ones than a block takes) must not double the
+// directory without end; their block grows past its limit instead.
+bool KeyTable::may_deepen() const {
+  return depth_ < tag_bits && size_ >> (depth_ + 1) >= 16;
+}
+
+void KeyTable::split(std::size_t index) {
+  if (directory_[index]->depth == depth_) {
+    std::vector<Block*> doubled(directory_.size() * 2);
+    for (std::size_t i = 0; i < doubled.size(); ++i) doubled[i] = directory_[i / 2];
+    directory_ = std::move(doubled);
+    ++depth_;
+    index *= 2;
+  }
+  Block* old = directory_[index];
+  const std::size_t first = first_index(index);
+  const std::uint32_t depth = old->depth + 1;
+  // The bit that tells the two halves apart.
+  const std::uint64_t bit = std::uint64_t{1} << (2 * tag_bits - depth);
+  const std::uint64_t* slots = old->slots();
+  const std::uint64_t* middle = std::partition_point(
+      slots, slots + old->size, [bit](std::uint64_t slot) { return (slot & bit) == 0; });
+  const std::size_t lower = static_cast<std::size_t>(middle - slots);
+  const std::size_t upper = old->size - lower;
+  Block* low = make_block(depth, lower + capacity_min);
+  Block* high = make_block(depth, upper + capacity_min);
+  low->size = static_cast<std::uint32_t>(lower);
+  high->size = static_cast<std::uint32_t>(upper);
+  std::memcpy(low->slots(), slots, lower * sizeof *slots);
+  std::memcpy(high->slots(), middle, upper * sizeof *slots);
+  free_block(old);
+  point_to(first, low);
+  point_to(first + span_of(*low), high);
+}
+
+void KeyTable::merge(std::size_t index) {
+  for (;;) {
+    Block* block = directory_[index];
+    if (block->depth == 0 || block->size > merged_slots_max) break;
+    const std::size_t span = span_of(*block);
+    const std::size_t first = first_index(index);
+    Block* buddy = directory_[first ^ span];
+    if (buddy->depth != block->depth || block->size + buddy->size > merged_slots_max) break;
+    Block* low = (first & span) == 0 ? block : buddy;
+    Block* high = low == block ? buddy : block;
+    Block* merged = make_block(block->depth - 1, low->size + high->size + capacity_min);
+    merged->size = low->size + high->size;
+    std::memcpy(merged->slots(), low->slots(), low->size * sizeof(std::uint64_t));
+    std::memcpy(merged->slots() + low->size, high->slots(), high->size * sizeof(std::uint64_t));
+    free_block(low);
+    free_block(high);
+    index = first & ~span;
+    point_to(index, merged);
+  }
+  while (depth_ > 0 && blocks_of_depth_[depth_] == 0) {
+    std::vector<Block*> halved(directory_.size() / 2);
+    for (std::size_t i = 0; i < halved.size(); ++i) halved[i] = directory_[2 * i];
+    directory_ = std::move(halved);
+    --depth_;
+  }
+}
+
+void KeyTable::erase_at(std::size_t index, std::size_t place) {
+  Block* block = directory_[index];
+  std::uint64_t* slots = block->slots();
+  std::memmove(slots + place, slots + place + 1, (block->size - place - 1) * sizeof *slots);
+  --block->size;
+  --size_;
+  if (block->capacity > 2 * (block->size + capacity_min)) {
+    resize_block(index, block->size + capacity_min);
+  }
+  merge(index);
+}
+
+}  // namespace kvs::log

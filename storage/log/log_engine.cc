@@ -1,0 +1,486 @@
+#include "storage/log/log_engine.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <utility>
+
+#include "storage/limits.h"
+#include "storage/log/frame.h"
+#include "storage/log/manifest.h"
+#include "storage/log/record.h"
+
+namespace kvs::log {
+namespace {
+
+using Severity = EngineOptions::Severity;
+
+constexpr std::size_t manifest_bytes_max = std::size_t{256} << 20;
+// A record that moves while it is being read is looked up again; compaction moves it once per run.
+constexpr int read_attempts_max = 100;
+constexpr std::size_t expired_batch_keys = 256;
+constexpr std::size_t cleared_batch_keys = 1024;
+constexpr int random_attempts_max = 64;
+
+KeyInfo info_of(const Entry& entry) {
+  return {.lsn = entry.lsn, .value_bytes = entry.value_bytes, .expire_at = entry.expire_at};
+}
+
+UnixMs system_clock_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+}  // namespace
+
+// --- opening and closing ---
+
+LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
+                     std::unique_ptr<DirectoryLock> lock, EngineOptions options,
+                     const HashKey& hash_key)
+    : directory_(std::move(directory)),
+      lock_(std::move(lock)),
+      options_(std::move(options)),
+      catalog_(*directory_, hash_key, progress_, health_, [this] { return now(); }),
+      keydir_(hash_key, options_.cache_bytes),
+      writer_(catalog_, progress_, health_, options_.segment_bytes),
+      pending_(hash_key),
+      compactor_(
+          {.catalog = catalog_,
+           .keydir = keydir_,
+           .clears = clears_,
+           .writer = writer_,
+           .clock = [this] { return now(); },
+           .report = [this](Severity severity, std::string_view text) { report(severity, text); }},
+          {.segment_bytes = options_.segment_bytes,
+           .dead_percent = options_.compact_dead_percent}) {}
+
+LogEngine::~LogEngine() = default;
+
+Result<std::unique_ptr<Engine>> LogEngine::open(std::unique_ptr<Directory> directory,
+                                                std::unique_ptr<DirectoryLock> lock,
+                                                EngineOptions options) {
+  if (options.segment_bytes < limits::segment_bytes_min ||
+      options.segment_bytes > limits::segment_bytes_max) {
+    return fail(Code::invalid, "segment size of " + std::to_string(options.segment_bytes) +
+                                   " bytes is out of range");
+  }
+  auto text = read_file(*directory, manifest_name, manifest_bytes_max);
+  if (!text && text.error().code() != Code::not_found) return std::unexpected(text.error());
+  if (!text) {
+    auto engine = std::make_unique<LogEngine>(Opening(), std::move(directory), std::move(lock),
+                                              std::move(options), HashKey::random());
+    if (auto started = engine->initialise(); !started) return std::unexpected(started.error());
+    return engine;
+  }
+  auto manifest = parse_manifest(*text);
+  if (!manifest) {
+    return fail(manifest.error().code(), directory->path() + "/" + manifest.error().message());
+  }
+  auto engine = std::make_unique<LogEngine>(Opening(), std::move(directory), std::move(lock),
+                                            std::move(options), manifest->hash_key);
+  if (auto restored = engine->restore(*manifest); !restored) {
+    return std::unexpected(restored.error());
+  }
+  return engine;
+}
+
+// Starts a new log. MANIFEST comes last: as long as it is missing, nothing can have been written,
+// and a start that was interrupted is started again.
+Result<void> LogEngine::initialise() {
+  auto names = directory_->list();
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    if (!parse_segment_name(name)) continue;
+    auto contents = read_file(*directory_, name, limits::segment_bytes_max);
+    if (!contents && contents.error().code() != Code::corrupt) {
+      return std::unexpected(contents.error());
+    }
+    if (!contents || contents->find_first_not_of('\0', segment_header_bytes) != std::string::npos) {
+      return fail(Code::corrupt,
+                  directory_->path() + "/MANIFEST is missing, but " + name + " holds data");
+    }
+  }
+  for (const std::string& name : *names) {
+    if (!parse_segment_name(name)) continue;
+    if (auto removed = directory_->remove(name); !removed) return removed;
+  }
+  auto first = catalog_.create(SegmentKind::log, options_.segment_bytes);
+  if (!first) return std::unexpected(first.error());
+  if (auto named = catalog_.change({&*first, 1}, {}); !named) {
+    catalog_.discard({&*first, 1});
+    return named;
+  }
+  writer_.start(*first, nullptr, 1);
+  return {};
+}
+
+Result<void> LogEngine::restore(const Manifest& manifest) {
+  const auto began = std::chrono::steady_clock::now();
+  auto recovered = recover(*directory_, manifest, keydir_, clears_);
+  if (!recovered) return std::unexpected(recovered.error());
+  // Everything below changes only what a crash has left, and may be interrupted anywhere.
+  if (auto repaired = repair(*recovered, options_.segment_bytes); !repaired) return repaired;
+
+  progress_.newest_clock = recovered->clock;
+  progress_.committed = recovered->last_lsn;
+  progress_.synced = recovered->last_lsn;
+  // A number above those of leftover files, so that none of them is in the way of a new one.
+  SegmentId next_id = manifest.next_id;
+  auto names = directory_->list();
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    if (const auto id = parse_segment_name(name)) next_id = std::max(next_id, *id + 1);
+  }
+  catalog_.adopt(recovered->segments, next_id, manifest.dropped);
+  SegmentPtr active = recovered->active;
+  std::vector<SegmentPtr> added;
+  if (active == nullptr) {
+    auto created = catalog_.create(SegmentKind::log, options_.segment_bytes);
+    if (!created) return std::unexpected(created.error());
+    active = *created;
+    added.push_back(active);
+  }
+  // Takes back the mark of a clean stop too, before anything is written.
+  if (auto named = catalog_.change(added, recovered->unneeded); !named) {
+    catalog_.discard(added);
+    return named;
+  }
+  catalog_.retire(recovered->unneeded);
+  remove_orphans();
+  writer_.start(active, recovered->prepared, recovered->last_lsn + 1);
+
+  recovered_records_ = recovered->records;
+  torn_bytes_cut_ = recovered->torn_bytes;
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  recovery_seconds_ = took.count();
+  if (recovered->torn_bytes > 0) {
+    report(Severity::warning, "cut off " + std::to_string(recovered->torn_bytes) +
+                                  " bytes of an unfinished write at " + "the end of " +
+                                  directory_->path() + "/" + recovered->tail->name() + ", offset " +
+                                  std::to_string(recovered->tail->end_bytes()));
+  }
+  return {};
+}
+
+// Removes files that an interrupted creation, compaction or replacement has left.
+void LogEngine::remove_orphans() {
+  auto names = directory_->list();
+  if (!names) return;
+  for (const std::string& name : *names) {
+    const auto id = parse_segment_name(name);
+    const bool orphan = (id && catalog_.find(*id) == nullptr) || name == "MANIFEST.tmp";
+    if (orphan) (void)directory_->remove(name);
+  }
+}
+
+Result<void> LogEngine::close() {
+  std::scoped_lock lock(maintenance_, place_);
+  compactor_.finish();
+  auto synced = writer_.sync_written();
+  if (!synced) return std::unexpected(synced.error());
+  const SegmentPtr active = writer_.active();
+  return catalog_.change({}, {},
+                         CleanStop{.segment = active->id(), .offset_bytes = active->end_bytes()});
+}
+
+// --- small things ---
+
+// Never behind a frame that was written, so that what has expired before a restart, or before
+// somebody turned the clock back, has expired after it.
+UnixMs LogEngine::now() const {
+  const UnixMs wall = options_.clock ? options_.clock() : system_clock_ms();
+  return std::max(wall, progress_.newest_clock.load(std::memory_order_relaxed));
+}
+
+void LogEngine::report(Severity severity, std::string_view text) const {
+  if (options_.log) options_.log(severity, text);
+}
+
+Position LogEngine::committed() const {
+  return progress_.committed.load(std::memory_order_acquire);
+}
+
+Position LogEngine::synced() const {
+  return progress_.synced.load(std::memory_order_acquire);
+}
+
+Result<Position> LogEngine::sync() {
+  return writer_.sync();
+}
+
+void LogEngine::remove_live(const Location& location) {
+  // Null: compaction has retired it, and it is of no account any more.
+  if (const SegmentPtr segment = catalog_.find(location.segment)) {
+    segment->counts.remove_live(location.record_bytes);
+  }
+}
+
+// --- reading ---
+
+Result<std::optional<KeyInfo>> LogEngine::find(Key key, Access) {
+  const auto entry = keydir_.find(key);
+  if (!entry || expired(entry->expire_at)) return std::nullopt;
+  return info_of(*entry);
+}
+
+Result<std::optional<KeyInfo>> LogEngine::get(Key key, Access access, std::string& value) {
+  // Only then can a key be present in the index and absent for readers, whose `value` must stay.
+  if (keydir_.volatiles(key.database) > 0) {
+    const auto entry = keydir_.find(key);
+    if (!entry || expired(entry->expire_at)) return std::nullopt;
+  }
+  for (int attempt = 0; attempt < read_attempts_max; ++attempt) {
+    const auto found = keydir_.get(key, value);
+    if (!found || expired(found->entry.expire_at)) return std::nullopt;
+    if (found->resident) {
+      cache_hits_.fetch_add(1, std::memory_order_relaxed);
+      return info_of(found->entry);
+    }
+    if (access == Access::resident_only) return fail(Code::would_block, "value is not in memory");
+    auto read = read_record(key, found->entry, value);
+    if (!read) return std::unexpected(read.error());
+    if (*read) return info_of(found->entry);
+  }
+  corrupt_reads_.fetch_add(1, std::memory_order_relaxed);
+  return fail(Code::corrupt, "the index points to a segment that does not exist");
+}
+
+// Reads the value at `entry`. Returns false when the segment is gone, that is when the record has
+// been moved and the index knows better by now.
+Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& value) {
+  const SegmentPtr segment = catalog_.find(entry.location.segment);
+  if (segment == nullptr) return false;
+  disk_reads_.fetch_add(1, std::memory_order_relaxed);
+  const Location& at = entry.location;
+  std::string bytes;
+  // GCC 12 hands the callback the capacity instead of the size.
+  bytes.resize_and_overwrite(at.record_bytes,
+                             [&at](char*, std::size_t) { return std::size_t{at.record_bytes}; });
+  auto got = segment->file().read_at(at.offset_bytes, bytes);
+  if (!got) return std::unexpected(got.error());
+
+  const char* fault = nullptr;
+  ParsedRecord parsed;
+  if (*got != bytes.size()) {
+    fault = "the file is shorter than it was";
+  } else if (parsed = parse_record(bytes); parsed.fault != nullptr) {
+    fault = parsed.fault;
+  } else if (parsed.bytes != bytes.size()) {
+    fault = "length is not the index's";
+  } else if (!checksum_matches(bytes, segment->seed(), at.offset_bytes, entry.lsn)) {
+    fault = "checksum of a record does not match";
+  } else if (parsed.record.kind != RecordKind::value || parsed.record.key != key.name ||
+             parsed.record.database != key.database) {
+    fault = "it is another key's record";
+  }
+  if (fault != nullptr) {
+    const std::uint64_t count = corrupt_reads_.fetch_add(1, std::memory_order_relaxed) + 1;
+    std::string message = "corrupt segment " + directory_->path() + "/" + segment->name() +
+                          " at offset " + std::to_string(at.offset_bytes) + ": " + fault;
+    // Ever more rarely: a client may ask for the same value all day.
+    if (std::has_single_bit(count)) report(Severity::error, message);
+    return fail(Code::corrupt, std::move(message));
+  }
+  const std::size_t prefix = bytes.size() - parsed.record.value.size();
+  bytes.erase(0, prefix);
+  value = std::move(bytes);
+  keydir_.keep_value(key, entry.lsn, value);
+  return true;
+}
+
+Result<std::uint64_t> LogEngine::scan(Database database, std::uint64_t cursor, std::size_t count,
+                                      const ScanVisitor& visit) {
+  return keydir_.scan(database, cursor, count, [&](std::string_view key, const Entry& entry) {
+    if (!expired(entry.expire_at)) visit(key, info_of(entry));
+  });
+}
+
+Result<std::optional<std::string>> LogEngine::random_key(Database database) {
+  for (int attempt = 0; attempt < random_attempts_max; ++attempt) {
+    auto key = keydir_.random_key(database);
+    if (!key) return std::nullopt;
+    const auto entry = keydir_.find({database, *key});
+    if (entry && !expired(entry->expire_at)) return key;
+  }
+  // Nearly everything has expired: take the first that has not.
+  std::optional<std::string> present;
+  std::uint64_t cursor = 0;
+  do {
+    cursor = keydir_.scan(database, cursor, 100, [&](std::string_view key, const Entry& entry) {
+      if (!present && !expired(entry.expire_at)) present = std::string(key);
+    });
+  } while (!present && cursor != 0);
+  return present;
+}
+
+DatabaseStats LogEngine::database_stats(Database database) const {
+  return {.keys = keydir_.keys(database), .volatiles = keydir_.volatiles(database)};
+}
+
+EngineStats LogEngine::stats() const {
+  EngineStats stats{.engine = "kvs"};
+  for (const SegmentPtr& segment : catalog_.listed()) {
+    stats.disk_bytes += segment->capacity_bytes();
+    stats.live_bytes +=
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, segment->counts.live_bytes));
+    stats.dead_bytes +=
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, segment->counts.dead_bytes()));
+    ++stats.segments;
+  }
+  stats.compactions = compactor_.victims_retired();
+  stats.compacted_bytes = compactor_.bytes_copied();
+  stats.compaction_running = compactor_.running();
+  stats.syncs = writer_.syncs();
+  stats.sync_failures = writer_.sync_failures();
+  stats.written_bytes = written_bytes_;
+  stats.disk_reads = disk_reads_;
+  stats.cache_hits = cache_hits_;
+  stats.cache_bytes = keydir_.cache_bytes();
+  stats.corrupt_reads = corrupt_reads_;
+  stats.expired_keys = expired_keys_;
+  stats.index_bytes = keydir_.memory_bytes();
+  stats.read_only = health_.failed();
+  stats.read_only_reason = health_.reason();
+  stats.recovered_records = recovered_records_;
+  stats.torn_bytes_cut = torn_bytes_cut_;
+  stats.recovery_seconds = recovery_seconds_;
+  return stats;
+}
+
+// --- writing ---
+
+Result<std::unique_ptr<WriteSession>> LogEngine::begin() {
+  std::unique_lock place(place_);
+  if (auto healthy = health_.check(); !healthy) return std::unexpected(healthy.error());
+  return std::make_unique<Session>(*this, pending_, std::move(place));
+}
+
+Result<Position> LogEngine::commit(PendingWrites& writes, Visibility visibility) {
+  if (writes.overflowed()) {
+    return fail(Code::too_large, "the writes of one session exceed 2 GiB");
+  }
+  if (writes.records() == 0) return committed();
+  const UnixMs clock = now();
+  auto placed = writer_.append(writes.frame(), writes.records(), clock);
+  if (!placed) return std::unexpected(placed.error());
+  written_bytes_.fetch_add(writes.frame().size(), std::memory_order_relaxed);
+  progress_.newest_clock.store(clock, std::memory_order_relaxed);
+  publish(writes, visibility, *placed);
+  progress_.committed.store(placed->last_lsn, std::memory_order_release);
+  return placed->last_lsn;
+}
+
+void LogEngine::publish(PendingWrites& writes, Visibility visibility,
+                        const Writer::Placed& placed) {
+  for (unsigned number = 0; number < databases_count; ++number) {
+    const auto database = static_cast<Database>(number);
+    if (!writes.cleared(database)) continue;
+    const Lsn lsn = placed.first_lsn + writes.clear_number(database);
+    keydir_.clear(database, lsn);
+    clears_.add(database, lsn, placed.segment, record_header_bytes);
+  }
+  std::vector<Change>& changes = writes.changes;
+  changes.clear();
+  const std::uint64_t frame_offset = placed.payload_offset_bytes - frame_header_bytes;
+  for (const PendingWrite& write : writes.writes()) {
+    if (writes.hidden(write)) continue;
+    Change& change = changes.emplace_back();
+    change.key = {write.database, writes.key_of(write)};
+    change.lsn = placed.first_lsn + write.number;
+    if (write.kind == RecordKind::tombstone) {
+      placed.segment->counts.add_tombstone(write.record_bytes());
+      continue;
+    }
+    change.entry = Entry{
+        .location = {.segment = placed.segment->id(),
+                     .offset_bytes = static_cast<std::uint32_t>(frame_offset + write.record_at),
+                     .record_bytes = static_cast<std::uint32_t>(write.record_bytes())},
+        .lsn = change.lsn,
+        .value_bytes = write.value_bytes,
+        .expire_at = write.expire_at};
+    change.value = writes.value_of(write);
+  }
+  keydir_.apply(changes, visibility);
+  SegmentPtr replaced_in;  // most replaced records lie in few segments
+  for (const Change& change : changes) {
+    if (change.applied && change.entry) {
+      placed.segment->counts.add_live(change.entry->location.record_bytes);
+    }
+    if (!change.replaced) continue;
+    const Location& old = change.replaced->location;
+    if (replaced_in == nullptr || replaced_in->id() != old.segment) {
+      replaced_in = catalog_.find(old.segment);
+    }
+    if (replaced_in != nullptr) replaced_in->counts.remove_live(old.record_bytes);
+  }
+}
+
+// --- maintenance ---
+
+bool LogEngine::maintain(std::chrono::microseconds budget) {
+  std::unique_lock maintaining(maintenance_, std::try_to_lock);
+  if (!maintaining) return false;
+  const SteadyTime until = std::chrono::steady_clock::now() + budget;
+  const auto time_left = [until] { return std::chrono::steady_clock::now() < until; };
+
+  if (!health_.failed() && writer_.next_is_due()) {
+    auto prepared = writer_.prepare_next();
+    if (!prepared && !preparing_failed_) {
+      report(Severity::warning, "cannot prepare the next segment: " + prepared.error().message());
+    }
+    preparing_failed_ = !prepared;
+  }
+
+  bool more = remove_expired(until);
+  const auto account = [this](const Entry& entry) { remove_live(entry.location); };
+  while (keydir_.drain_cleared(cleared_batch_keys, account) > 0) {
+    if (!time_left()) return true;
+  }
+  if (health_.failed()) return more;
+  start_requested_compaction();
+  if (compactor_.work(until)) more = true;
+  return more;
+}
+
+// Takes keys past their deadline out of the index. No record is written: the deadline is in theirs.
+bool LogEngine::remove_expired(SteadyTime until) {
+  std::vector<ExpiredKey> keys;
+  do {
+    const UnixMs deadline = keydir_.next_deadline();
+    if (deadline == never || deadline > now()) return false;
+    keys.clear();
+    keydir_.expired(now(), expired_batch_keys, keys);
+    if (keys.empty()) return false;
+    for (const ExpiredKey& expired_key : keys) {
+      const Key key{expired_key.database, expired_key.key};
+      if (!keydir_.remove_if(key, expired_key.entry.lsn)) continue;
+      // The location is still right: records are moved by this thread only.
+      remove_live(expired_key.entry.location);
+      expired_keys_.fetch_add(1, std::memory_order_relaxed);
+    }
+  } while (std::chrono::steady_clock::now() < until);
+  return true;
+}
+
+void LogEngine::request_compaction() {
+  compaction_requested_ = true;
+}
+
+void LogEngine::start_requested_compaction() {
+  if (!compaction_requested_ || !compactor_.idle()) return;
+  compaction_requested_ = false;
+  // Most of what the seal would have to wait for is done before the place is taken.
+  if (writer_.prepare_next() && writer_.sync()) {
+    std::scoped_lock place(place_);
+    const SegmentPtr active = writer_.active();
+    if (active->counts.dead_bytes() > 0 || active->counts.tombstones > 0) {
+      if (auto sealed = writer_.seal_active(now()); !sealed) {
+        report(Severity::warning, "cannot seal the active segment: " + sealed.error().message());
+      }
+    }
+  }
+  compactor_.take_everything();
+}
+
+}  // namespace kvs::log

@@ -1,0 +1,116 @@
+// log_engine.h - the engine "kvs": a log of segments on disk, an index of it in memory.
+//
+// It puts the parts together and owns them: Catalog (which segments there are), Keydir (where each
+// key's record is), Writer (the end of the log), Compactor, and the writes of the session that has
+// the writer's place. What the parts do is in their headers; the format is in
+// storage/log_format.md.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "storage/engine.h"
+#include "storage/fs.h"
+#include "storage/log/catalog.h"
+#include "storage/log/clears.h"
+#include "storage/log/compactor.h"
+#include "storage/log/health.h"
+#include "storage/log/keydir.h"
+#include "storage/log/recovery.h"
+#include "storage/log/session.h"
+#include "storage/log/writer.h"
+#include "storage/options.h"
+
+namespace kvs::log {
+
+class LogEngine final : public Engine {
+ public:
+  // Opens the log in `directory`, or starts one where there is none. `lock` is held until the
+  // engine is gone. Errors: corrupt, io, no_space; the log is unchanged then.
+  static Result<std::unique_ptr<Engine>> open(std::unique_ptr<Directory> directory,
+                                              std::unique_ptr<DirectoryLock> lock,
+                                              EngineOptions options);
+  ~LogEngine() override;
+
+  Result<std::optional<KeyInfo>> find(Key key, Access access) override;
+  Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
+  Result<std::unique_ptr<WriteSession>> begin() override;
+  Result<std::uint64_t> scan(Database database, std::uint64_t cursor, std::size_t count,
+                             const ScanVisitor& visit) override;
+  Result<std::optional<std::string>> random_key(Database database) override;
+  DatabaseStats database_stats(Database database) const override;
+  EngineStats stats() const override;
+  Position committed() const override;
+  Position synced() const override;
+  Result<Position> sync() override;
+  bool maintain(std::chrono::microseconds budget) override;
+  void request_compaction() override;
+  Result<void> close() override;
+
+  // --- for the session that has the writer's place ---
+
+  Lsn next_lsn() const { return writer_.next_lsn(); }
+  // Has this deadline passed? The clock is asked only if there is one.
+  bool expired(UnixMs expire_at) const { return expire_at != never && expire_at <= now(); }
+  // Is there an entry, whatever its deadline?
+  bool indexed(Key key) const { return keydir_.find(key).has_value(); }
+  Result<Position> commit(PendingWrites& writes, Visibility visibility);
+
+  // Only open() can name an Opening, so only it can construct.
+  class Opening {
+    friend class LogEngine;
+    Opening() = default;
+  };
+  LogEngine(Opening opening, std::unique_ptr<Directory> directory,
+            std::unique_ptr<DirectoryLock> lock, EngineOptions options, const HashKey& hash_key);
+
+ private:
+  Result<void> initialise();
+  Result<void> restore(const Manifest& manifest);
+  void remove_orphans();
+
+  UnixMs now() const;
+  void report(EngineOptions::Severity severity, std::string_view text) const;
+  Result<bool> read_record(Key key, const Entry& entry, std::string& value);
+  void publish(PendingWrites& writes, Visibility visibility, const Writer::Placed& placed);
+  void remove_live(const Location& location);
+  bool remove_expired(SteadyTime until);
+  void start_requested_compaction();
+
+  // Constant after open().
+  const std::unique_ptr<Directory> directory_;
+  const std::unique_ptr<DirectoryLock> lock_;
+  const EngineOptions options_;
+
+  // Thread-safe by themselves.
+  Progress progress_;
+  Health health_;
+  Catalog catalog_;
+  Keydir keydir_;
+  Clears clears_;
+
+  // The writer's place: whoever holds the mutex may use what follows.
+  std::mutex place_;
+  Writer writer_;  // sync() and prepare_next() by anybody
+  PendingWrites pending_;
+
+  // One maintain() at a time.
+  std::mutex maintenance_;
+  Compactor compactor_;
+  bool preparing_failed_ = false;
+  std::atomic<bool> compaction_requested_ = false;
+
+  // Counters for stats().
+  std::atomic<std::uint64_t> written_bytes_ = 0;
+  std::atomic<std::uint64_t> disk_reads_ = 0;
+  std::atomic<std::uint64_t> cache_hits_ = 0;
+  std::atomic<std::uint64_t> corrupt_reads_ = 0;
+  std::atomic<std::uint64_t> expired_keys_ = 0;
+  std::uint64_t recovered_records_ = 0;
+  std::uint64_t torn_bytes_cut_ = 0;
+  double recovery_seconds_ = 0;
+};
+
+}  // namespace kvs::log

@@ -1,0 +1,380 @@
+#include "storage/log/recovery.h"
+
+#include <algorithm>
+#include <cassert>
+#include <string>
+#include <utility>
+
+#include "storage/limits.h"
+#include "storage/log/scanner.h"
+
+namespace kvs::log {
+namespace {
+
+// How finely the offsets of frames are remembered for repair().
+constexpr std::uint64_t checkpoint_step_bytes = std::uint64_t{64} << 10;
+
+struct Checkpoint {
+  Lsn last_lsn;  // of the frame that ends at the offset
+  std::uint64_t offset_bytes;
+};
+
+// How the scan of one segment ended.
+struct Scanned {
+  SegmentScanner::Found found = SegmentScanner::Found::end;
+  std::uint64_t offset_bytes = 0;       // where what was found begins
+  std::uint64_t next_offset_bytes = 0;  // behind a seal
+  const char* fault = nullptr;
+  std::vector<Checkpoint> checkpoints;
+};
+
+class Recovery {
+ public:
+  Recovery(Directory& directory, const Manifest& manifest, Keydir& keydir, Clears& clears)
+      : directory_(directory), manifest_(manifest), keydir_(keydir), clears_(clears) {
+    result_.clock = manifest.clock;
+    promised_ = manifest.durable;
+    log_end_ = manifest.dropped;
+  }
+
+  Result<Recovered> run() {
+    if (auto opened = open_segments(); !opened) return std::unexpected(opened.error());
+    // Compacted ones first: so every log record that was read before a given one of the log is
+    // older than it.
+    for (std::size_t i = 0; i < manifest_.segments.size(); ++i) {
+      if (manifest_.segments[i].kind != SegmentKind::compacted) continue;
+      if (auto read = read_sealed(i); !read) return std::unexpected(read.error());
+    }
+    for (std::size_t i = 0; i < manifest_.segments.size(); ++i) {
+      if (manifest_.segments[i].kind != SegmentKind::log) continue;
+      auto read = manifest_.segments[i].sealed ? read_sealed(i) : read_open(i);
+      if (!read) return std::unexpected(read.error());
+    }
+    if (auto ended = check_end(); !ended) return std::unexpected(ended.error());
+    drain_cleared();
+    result_.last_lsn = std::max({log_end_, compacted_end_, promised_});
+    return std::move(result_);
+  }
+
+ private:
+  std::unexpected<Error> corrupt(const Segment& segment, std::uint64_t offset,
+                                 std::string_view what) const {
+    std::string message = "corrupt segment " + directory_.path() + "/" + segment.name() +
+                          " at offset " + std::to_string(offset) + ": ";
+    return fail(Code::corrupt, message.append(what));
+  }
+
+  static std::string lsn_range(Lsn from, Lsn to) {
+    if (to < from) return "";
+    return "; records with LSN " + std::to_string(from) + " to " + std::to_string(to) +
+           " are affected";
+  }
+
+  // The last LSN that can be missing when `next` (0: unknown) is there again.
+  static Lsn before(Lsn next) { return next == 0 ? 0 : next - 1; }
+
+  Result<void> open_segments() {
+    for (const ManifestEntry& entry : manifest_.segments) {
+      const std::string name = segment_name(entry.id);
+      const std::string path = directory_.path() + "/" + name;
+      auto file = directory_.open(name, OpenMode::existing);
+      if (!file) {
+        if (file.error().code() != Code::not_found) return std::unexpected(file.error());
+        return fail(Code::corrupt, "segment " + path + " is named in MANIFEST but missing");
+      }
+      auto size = (*file)->size();
+      if (!size) return std::unexpected(size.error());
+      char bytes[segment_header_bytes];
+      auto got = (*file)->read_at(0, bytes);
+      if (!got) return std::unexpected(got.error());
+      const ParsedSegmentHeader parsed = parse_segment_header({bytes, *got});
+      const char* fault = parsed.fault;
+      if (fault == nullptr && parsed.header.id != entry.id) fault = "it is another segment's";
+      if (fault == nullptr && parsed.header.kind != entry.kind) fault = "kind is not MANIFEST's";
+      if (fault == nullptr && *size > UINT32_MAX) fault = "file is too long";
+      if (fault != nullptr) {
+        return fail(Code::corrupt, "corrupt segment " + path + " at offset 0: " + fault);
+      }
+      auto segment = std::make_shared<Segment>(parsed.header, std::move(*file), *size);
+      if (entry.sealed && *size != entry.bytes) {
+        return corrupt(*segment, std::min(*size, entry.bytes),
+                       "length is " + std::to_string(*size) + ", should be " +
+                           std::to_string(entry.bytes) + lsn_range(entry.min_lsn, entry.max_lsn));
+      }
+      result_.segments.push_back(std::move(segment));
+    }
+    return {};
+  }
+
+  // Feeds all frames of a segment to the index.
+  Result<Scanned> scan(const SegmentPtr& segment) {
+    SegmentScanner scanner(segment, segment->capacity_bytes(), log_end_of_scan_);
+    Scanned scanned;
+    for (;;) {
+      auto found = scanner.next();
+      if (!found) return std::unexpected(found.error());
+      scanned.found = *found;
+      scanned.offset_bytes = scanner.offset_bytes();
+      scanned.next_offset_bytes = scanner.next_offset_bytes();
+      scanned.fault = scanner.fault();
+      if (*found == SegmentScanner::Found::end || *found == SegmentScanner::Found::damage) break;
+      result_.clock = std::max(result_.clock, scanner.frame().clock);
+      if (segment->kind() == SegmentKind::log) {
+        promised_ = std::max(promised_, scanner.frame().synced_upto);
+      }
+      if (*found == SegmentScanner::Found::seal) break;
+      feed(segment, scanner.items());
+      if (segment->kind() == SegmentKind::log) {
+        log_end_of_scan_ = scanner.last_lsn();
+        log_end_ = std::max(log_end_, log_end_of_scan_);
+        const std::uint64_t last =
+            scanned.checkpoints.empty() ? 0 : scanned.checkpoints.back().offset_bytes;
+        if (scanner.next_offset_bytes() - last >= checkpoint_step_bytes) {
+          scanned.checkpoints.push_back({scanner.last_lsn(), scanner.next_offset_bytes()});
+        }
+      }
+    }
+    return scanned;
+  }
+
+  void feed(const SegmentPtr& segment, const std::vector<SegmentScanner::Item>& items) {
+    changes_.clear();
+    for (const SegmentScanner::Item& item : items) {
+      const Record& record = item.record;
+      segment->counts.add_record(item.bytes, item.lsn);
+      if (segment->kind() == SegmentKind::compacted) {
+        compacted_end_ = std::max(compacted_end_, item.lsn);
+      }
+      if (record.kind == RecordKind::clear) {
+        keydir_.clear(record.database, item.lsn);
+        clears_.add(record.database, item.lsn, segment, item.bytes);
+        continue;
+      }
+      Change change{.key = {record.database, record.key}, .lsn = item.lsn};
+      if (record.kind == RecordKind::value) {
+        change.entry =
+            Entry{.location = {segment->id(), static_cast<std::uint32_t>(item.offset_bytes),
+                               static_cast<std::uint32_t>(item.bytes)},
+                  .lsn = item.lsn,
+                  .value_bytes = record.value.size(),
+                  .expire_at = record.expire_at};
+      } else {
+        segment->counts.add_tombstone(item.bytes);
+      }
+      changes_.push_back(change);
+    }
+    result_.records += items.size();
+    keydir_.apply(changes_, Visibility::one_by_one);
+    for (const Change& change : changes_) {
+      if (change.applied && change.entry) {
+        segment->counts.add_live(change.entry->location.record_bytes);
+      }
+      if (change.replaced) remove_live(change.replaced->location);
+    }
+  }
+
+  void remove_live(const Location& location) {
+    if (last_found_ == nullptr || last_found_->id() != location.segment) {
+      for (const SegmentPtr& segment : result_.segments) {
+        if (segment->id() == location.segment) last_found_ = segment.get();
+      }
+    }
+    assert(last_found_ != nullptr);
+    assert(last_found_->id() == location.segment);
+    last_found_->counts.remove_live(location.record_bytes);
+  }
+
+  void drain_cleared() {
+    const auto visit = [this](const Entry& entry) { remove_live(entry.location); };
+    while (keydir_.drain_cleared(4096, visit) > 0) {
+    }
+  }
+
+  Result<void> read_sealed(std::size_t index) {
+    const ManifestEntry& entry = manifest_.segments[index];
+    const SegmentPtr& segment = result_.segments[index];
+    auto scanned = scan(segment);
+    if (!scanned) return std::unexpected(scanned.error());
+    const SegmentCounts& counts = segment->counts;
+    const char* fault = scanned->fault;
+    if (scanned->found == SegmentScanner::Found::end) fault = "it ends without a seal";
+    if (scanned->found == SegmentScanner::Found::seal &&
+        scanned->next_offset_bytes != entry.bytes) {
+      fault = "sealed too early";
+    }
+    if (fault == nullptr && (static_cast<std::uint64_t>(counts.records) != entry.records ||
+                             counts.min_lsn != entry.min_lsn || counts.max_lsn != entry.max_lsn)) {
+      fault = "its records are not those that MANIFEST speaks of";
+    }
+    if (fault != nullptr) {
+      const Lsn from = entry.kind == SegmentKind::log
+                           ? std::max(entry.min_lsn, log_end_of_scan_ + 1)
+                           : entry.min_lsn;
+      return corrupt(*segment, scanned->offset_bytes, fault + lsn_range(from, entry.max_lsn));
+    }
+    segment->set_end_bytes(entry.bytes);
+    segment->set_sealed();
+    return {};
+  }
+
+  // Segments that were open when MANIFEST was written: a row of sealed ones, the one that was being
+  // written, and empty ones.
+  Result<void> read_open(std::size_t index) {
+    const SegmentPtr& segment = result_.segments[index];
+    const std::uint64_t file_bytes = segment->capacity_bytes();
+    if (result_.active != nullptr) {
+      if (manifest_.clean_stop) return add_empty(segment);
+      auto rest = examine_tail(*segment, segment_header_bytes, file_bytes);
+      if (!rest) return std::unexpected(rest.error());
+      if (rest->used_bytes != segment_header_bytes) {
+        return corrupt(*result_.active, newest_.offset_bytes,
+                       std::string(newest_.fault ? newest_.fault : "it ends without a seal") +
+                           ", though its successor is in use" +
+                           lsn_range(log_end_ + 1, std::max(promised_, before(rest->next_lsn))));
+      }
+      return add_empty(segment);
+    }
+    auto scanned = scan(segment);
+    if (!scanned) return std::unexpected(scanned.error());
+    const bool sealed = scanned->found == SegmentScanner::Found::seal;
+    const bool clean = manifest_.clean_stop && manifest_.clean_stop->segment == segment->id();
+    const std::uint64_t end = sealed ? scanned->next_offset_bytes : scanned->offset_bytes;
+    TailFindings rest{.used_bytes = end};
+    if (!(clean && scanned->found == SegmentScanner::Found::end)) {
+      auto examined = examine_tail(*segment, end, file_bytes);
+      if (!examined) return std::unexpected(examined.error());
+      rest = *examined;
+      promised_ = std::max(promised_, rest.synced_upto);
+    }
+    const bool anything = end > segment_header_bytes || rest.used_bytes > end;
+    if (anything && unfinished_ != nullptr) {
+      return corrupt(*unfinished_, unfinished_->end_bytes(),
+                     "bytes behind the seal, though its successor is in use");
+    }
+    segment->set_end_bytes(end);
+    if (anything) {
+      result_.tail = segment;
+      result_.torn_bytes = rest.used_bytes - end;
+      tail_checkpoints_ = std::move(scanned->checkpoints);
+    }
+    if (sealed) {
+      segment->set_sealed();
+      if (end != file_bytes) unfinished_ = segment;
+    } else {
+      result_.active = segment;
+    }
+    newest_ = std::move(*scanned);
+    newest_next_lsn_ = rest.next_lsn;
+    newest_segment_ = segment;
+    return {};
+  }
+
+  Result<void> add_empty(const SegmentPtr& segment) {
+    if (result_.prepared == nullptr) {
+      result_.prepared = segment;
+    } else {
+      result_.unneeded.push_back(segment);
+    }
+    return {};
+  }
+
+  Result<void> check_end() {
+    assert(newest_segment_ != nullptr);  // the manifest's parser refuses one without
+    if (promised_ > log_end_) {
+      const char* fault = newest_.fault != nullptr ? newest_.fault : "the log ends too early";
+      return corrupt(
+          *newest_segment_, newest_.offset_bytes,
+          fault + lsn_range(log_end_ + 1, std::max(promised_, before(newest_next_lsn_))));
+    }
+    if (manifest_.clean_stop) {
+      const CleanStop& stop = *manifest_.clean_stop;
+      if (result_.active == nullptr || result_.active->id() != stop.segment ||
+          result_.active->end_bytes() != stop.offset_bytes || result_.torn_bytes != 0) {
+        return corrupt(*newest_segment_, newest_.offset_bytes,
+                       "the log does not end where it was closed, at offset " +
+                           std::to_string(stop.offset_bytes) + " of segment " +
+                           segment_name(stop.segment));
+      }
+      result_.tail = nullptr;
+      return {};
+    }
+    result_.unsure_from_bytes = segment_header_bytes;
+    for (const Checkpoint& checkpoint : tail_checkpoints_) {
+      if (checkpoint.last_lsn <= promised_) result_.unsure_from_bytes = checkpoint.offset_bytes;
+    }
+    return {};
+  }
+
+  Directory& directory_;
+  const Manifest& manifest_;
+  Keydir& keydir_;
+  Clears& clears_;
+  Recovered result_;
+
+  Lsn promised_ = 0;         // the highest LSN that anything says is durable
+  Lsn log_end_ = 0;          // the greatest LSN of the log, dropped segments included
+  Lsn log_end_of_scan_ = 0;  // the greatest LSN read from log segments so far
+  Lsn compacted_end_ = 0;    // the greatest LSN in compacted segments
+
+  // The last open segment that was scanned: the newest one.
+  SegmentPtr newest_segment_;
+  Scanned newest_;
+  Lsn newest_next_lsn_ = 0;
+  SegmentPtr unfinished_;  // sealed, but not cut to its length
+  std::vector<Checkpoint> tail_checkpoints_;
+
+  std::vector<Change> changes_;
+  Segment* last_found_ = nullptr;
+};
+
+// Writes a range again as it is. After a sync that failed, the kernel takes pages for clean that
+// never reached the disk: reading them back proves nothing, and only writing makes them dirty.
+Result<void> write_again(File& file, std::uint64_t from_bytes, std::uint64_t to_bytes) {
+  std::string buffer;
+  for (std::uint64_t at = from_bytes; at < to_bytes;) {
+    const std::uint64_t wanted = std::min<std::uint64_t>(limits::scan_read_bytes, to_bytes - at);
+    buffer.resize(static_cast<std::size_t>(wanted));
+    auto got = file.read_at(at, buffer);
+    if (!got) return std::unexpected(got.error());
+    if (*got != buffer.size()) return fail(Code::io, "the log shrank while it was being opened");
+    if (auto written = file.write_at(at, buffer); !written) return written;
+    at += wanted;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Recovered> recover(Directory& directory, const Manifest& manifest, Keydir& keydir,
+                          Clears& clears) {
+  keydir.begin_recovery();
+  auto recovered = Recovery(directory, manifest, keydir, clears).run();
+  keydir.end_recovery();
+  return recovered;
+}
+
+Result<void> repair(Recovered& recovered, std::uint64_t segment_bytes) {
+  if (recovered.tail != nullptr) {
+    Segment& tail = *recovered.tail;
+    const std::uint64_t end = tail.end_bytes();
+    // Durable before anything is appended: what lies behind the cut must not come back behind a
+    // frame that happens to end where it begins.
+    if (recovered.torn_bytes > 0 || tail.sealed()) {
+      if (auto cut = tail.file().truncate(end); !cut) return cut;
+      tail.set_capacity_bytes(end);
+    }
+    if (auto again = write_again(tail.file(), recovered.unsure_from_bytes, end); !again) {
+      return again;
+    }
+    if (auto synced = tail.file().sync_data(); !synced) return synced;
+  }
+  for (const SegmentPtr& segment : {recovered.active, recovered.prepared}) {
+    if (segment == nullptr || segment->capacity_bytes() >= segment_bytes) continue;
+    // Only an optimisation: without the space, appends fail later, and say so.
+    (void)segment->file().preallocate(segment_bytes);
+    segment->set_capacity_bytes(segment_bytes);
+  }
+  return {};
+}
+
+}  // namespace kvs::log

@@ -1,0 +1,133 @@
+#include "tests/support/storage_model.h"
+
+#include <chrono>
+
+namespace kvs::test {
+
+State visible(const State& state, UnixMs now) {
+  State result;
+  for (const auto& [key, value] : state) {
+    if (value.expire_at == never || value.expire_at > now) result[key] = value;
+  }
+  return result;
+}
+
+State contents(Engine& engine) {
+  State state;
+  for (unsigned number = 0; number < databases_count; ++number) {
+    const auto database = static_cast<Database>(number);
+    std::vector<std::string> keys;
+    std::uint64_t cursor = 0;
+    do {
+      auto next = engine.scan(database, cursor, 100, [&](std::string_view key, const KeyInfo&) {
+        keys.emplace_back(key);
+      });
+      if (!next) {
+        state[{database, "scan"}].value = "error: " + next.error().message();
+        break;
+      }
+      cursor = *next;
+    } while (cursor != 0);
+    for (const std::string& key : keys) {
+      ModelValue& found = state[{database, key}];
+      auto info = engine.get({database, key}, Access::may_block, found.value);
+      if (!info) {
+        found.value = "error: " + info.error().message();
+      } else if (!*info) {
+        found.value = "error: scanned, but absent";
+      } else {
+        found.expire_at = (*info)->expire_at;
+        if ((*info)->value_bytes != found.value.size()) found.value = "error: wrong length";
+      }
+    }
+  }
+  return state;
+}
+
+std::string to_text(const State& state) {
+  std::string text;
+  for (const auto& [key, value] : state) {
+    text += std::to_string(key.first) + "/" + key.second + "=" + value.value.substr(0, 12) + "(" +
+            std::to_string(value.value.size()) + ")@" + std::to_string(value.expire_at) + " ";
+  }
+  return text;
+}
+
+bool Workload::session(Engine& engine) {
+  auto session = engine.begin();
+  if (!session) return false;
+  State after = newest();
+  const std::uint64_t writes = 1 + below(4);
+  bool consistent = true;
+  for (std::uint64_t i = 0; i < writes; ++i) {
+    const ModelKey key{static_cast<Database>(below(options_.databases)),
+                       "key" + std::to_string(below(options_.keys))};
+    const std::uint64_t what = below(20);
+    if (what < 13) {
+      ModelValue value{.value = std::to_string(++next_value_) + ":"};
+      value.value.resize(value.value.size() + below(options_.value_bytes_max + 1), 'v');
+      if (options_.deadlines && below(4) == 0) {
+        value.expire_at = now() + static_cast<UnixMs>(below(40)) - 5;
+      }
+      (*session)->put({key.first, key.second}, value.value, value.expire_at);
+      after[key] = value;
+    } else if (what < 18 || !options_.clears) {
+      (*session)->remove({key.first, key.second});
+      after.erase(key);
+    } else if (what < 19) {
+      (*session)->clear(key.first);
+      std::erase_if(after, [&](const auto& entry) { return entry.first.first == key.first; });
+    } else {
+      std::string value;
+      auto read = (*session)->get({key.first, key.second}, Access::may_block, value);
+      const State seen = visible(after, now());
+      const auto expected = seen.find(key);
+      const bool hit = read && read->has_value();
+      consistent = consistent && read && hit == (expected != seen.end()) &&
+                   (!hit || value == expected->second.value);
+    }
+  }
+  if (below(2) == 0) (*session)->publish_together();
+  auto committed = (*session)->commit();
+  if (!committed) {
+    attempted_ = std::move(after);
+    return false;
+  }
+  // A read inside the session that was wrong makes a state that no engine can hold.
+  if (!consistent) after[{0, "inconsistent"}] = {"the session read a wrong value", never};
+  states_.push_back(std::move(after));
+  return true;
+}
+
+bool Workload::step(Engine& engine) {
+  const std::uint64_t what = below(20);
+  if (what < 11) return session(engine);
+  if (what < 14) {
+    const std::size_t before = states_.size();
+    if (!engine.sync()) return false;
+    states_.erase(states_.begin(), states_.begin() + static_cast<std::ptrdiff_t>(before - 1));
+    return true;
+  }
+  if (what < 16) {
+    *clock_ += static_cast<UnixMs>(below(12));
+    return true;
+  }
+  if (what < 17) engine.request_compaction();
+  for (int i = 0; i < 100 && engine.maintain(std::chrono::milliseconds(20)); ++i) {
+  }
+  return !engine.stats().read_only;
+}
+
+bool Workload::allows(const State& found) const {
+  for (const State& state : states_) {
+    if (visible(state, now()) == found) return true;
+  }
+  return attempted_ && visible(*attempted_, now()) == found;
+}
+
+void Workload::adopt(const State& found) {
+  states_ = {found};
+  attempted_.reset();
+}
+
+}  // namespace kvs::test

@@ -1,0 +1,204 @@
+// session_test.cc - what a write session sees, and what others see of it.
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+
+#include "storage/limits.h"
+#include "tests/support/seed.h"
+#include "tests/unit/storage/storage_test_util.h"
+
+using namespace kvs;
+using namespace kvs::test;
+
+TEST_CASE("a session sees its own pending writes, and nobody else does before the commit") {
+  auto engine = must_open(sim_options(std::make_shared<SimFs>()));
+  REQUIRE(set(*engine, "a", "old"));
+  REQUIRE(set(*engine, "b", "old"));
+  auto session = engine->begin();
+  REQUIRE(session);
+  (*session)->put({0, "a"}, "new", never);
+  (*session)->remove({0, "b"});
+  (*session)->put({0, "c"}, "new", never);
+  CHECK(get(**session, "a") == "new");
+  CHECK(get(**session, "b") == "(absent)");
+  CHECK(get(**session, "c") == "new");
+  CHECK(get(*engine, "a") == "old");
+  CHECK(get(*engine, "b") == "old");
+  CHECK(get(*engine, "c") == "(absent)");
+  const auto pending = (*session)->find({0, "c"}, Access::resident_only);
+  REQUIRE(pending);
+  const Lsn promised = (*pending)->lsn;
+  CHECK((*session)->pending_bytes() > 0);
+  auto committed = (*session)->commit();
+  REQUIRE(committed);
+  CHECK((*session)->pending_bytes() == 0);
+  CHECK(get(*engine, "a") == "new");
+  CHECK(get(*engine, "b") == "(absent)");
+  CHECK(get(*engine, "c") == "new");
+  const auto now = engine->find({0, "c"}, Access::resident_only);
+  REQUIRE(now);
+  CHECK((*now)->lsn == promised);
+  CHECK(*committed == promised);
+}
+
+TEST_CASE("a session that is dropped leaves nothing behind") {
+  auto engine = must_open(sim_options(std::make_shared<SimFs>()));
+  {
+    auto session = engine->begin();
+    REQUIRE(session);
+    (*session)->put({0, "a"}, "1", never);
+    (*session)->clear(0);
+  }
+  auto session = engine->begin();
+  REQUIRE(session);
+  CHECK((*session)->pending_bytes() == 0);
+  CHECK(get(**session, "a") == "(absent)");
+  auto committed = (*session)->commit();
+  REQUIRE(committed);
+  CHECK(*committed == 0);
+}
+
+TEST_CASE("a session can be used again after its commit") {
+  auto engine = must_open(sim_options(std::make_shared<SimFs>()));
+  auto session = engine->begin();
+  REQUIRE(session);
+  (*session)->put({0, "a"}, "1", never);
+  REQUIRE((*session)->commit());
+  CHECK(get(**session, "a") == "1");
+  (*session)->put({0, "a"}, "2", never);
+  (*session)->put({0, "b"}, "2", never);
+  auto committed = (*session)->commit();
+  REQUIRE(committed);
+  CHECK(*committed == 3);
+  CHECK(get(*engine, "a") == "2");
+}
+
+TEST_CASE("the order of clear and writes in one session is kept, also after a restart") {
+  const auto fs = std::make_shared<SimFs>();
+  {
+    auto engine = must_open(sim_options(fs));
+    REQUIRE(set(*engine, "committed", "1"));
+    REQUIRE(set(*engine, "other", "1", never, 1));
+    auto session = engine->begin();
+    REQUIRE(session);
+    (*session)->put({0, "before"}, "1", never);
+    (*session)->put({0, "both"}, "1", never);
+    (*session)->clear(0);
+    CHECK(get(**session, "committed") == "(absent)");
+    CHECK(get(**session, "before") == "(absent)");
+    CHECK(get(**session, "other", 1) == "1");
+    (*session)->put({0, "both"}, "2", never);
+    (*session)->put({0, "after"}, "2", never);
+    (*session)->remove({0, "before"});
+    CHECK(get(**session, "both") == "2");
+    REQUIRE((*session)->commit());
+    CHECK(get(*engine, "both") == "2");
+    CHECK(engine->database_stats(0).keys == 2);
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto engine = must_open(sim_options(fs));
+    CHECK(get(*engine, "committed") == "(absent)");
+    CHECK(get(*engine, "before") == "(absent)");
+    CHECK(get(*engine, "both") == "2");
+    CHECK(get(*engine, "after") == "2");
+    CHECK(get(*engine, "other", 1) == "1");
+    CHECK(engine->database_stats(0).keys == 2);
+    compact(*engine);
+  }
+}
+
+TEST_CASE("a key that was set and removed in one session stays absent after a restart") {
+  const auto fs = std::make_shared<SimFs>();
+  {
+    auto engine = must_open(sim_options(fs));
+    auto session = engine->begin();
+    REQUIRE(session);
+    (*session)->put({0, "a"}, "1", never);
+    (*session)->remove({0, "a"});
+    CHECK(get(**session, "a") == "(absent)");
+    REQUIRE((*session)->commit());
+  }
+  auto engine = must_open(sim_options(fs));
+  CHECK(get(*engine, "a") == "(absent)");
+}
+
+TEST_CASE("the overlay of pending writes agrees with a map, few keys or many") {
+  const std::uint64_t seed = test_seed("overlay");
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (const int keys : {3, 9, 500}) {
+    auto engine = must_open(sim_options(std::make_shared<SimFs>(), 1 << 20));
+    std::map<std::string, std::string> model;
+    for (int round = 0; round < 20; ++round) {
+      auto session = engine->begin();
+      REQUIRE(session);
+      auto pending = model;
+      for (int i = 0; i < 3 * keys; ++i) {
+        const std::string key = "k" + std::to_string(random() % static_cast<unsigned>(keys));
+        switch (random() % 8) {
+          case 0:
+            (*session)->remove({0, key});
+            pending.erase(key);
+            break;
+          case 1:
+            if (random() % 50 == 0) {
+              (*session)->clear(0);
+              pending.clear();
+            }
+            break;
+          default: {
+            const std::string value = std::to_string(random());
+            (*session)->put({0, key}, value, never);
+            pending[key] = value;
+          }
+        }
+        const std::string probe = "k" + std::to_string(random() % static_cast<unsigned>(keys));
+        const auto expected = pending.find(probe);
+        REQUIRE(get(**session, probe) ==
+                (expected == pending.end() ? "(absent)" : expected->second));
+      }
+      if (random() % 4 != 0) {
+        REQUIRE((*session)->commit());
+        model = pending;
+      }
+      session->reset();
+      REQUIRE(engine->database_stats(0).keys == model.size());
+      for (const auto& [key, value] : model) REQUIRE(get(*engine, key) == value);
+    }
+  }
+}
+
+TEST_CASE("who has seen one write of a session published together sees all of them") {
+  auto options = sim_options(std::make_shared<SimFs>(), 1 << 20);
+  options.cache_bytes = 1 << 20;
+  auto engine = must_open(options);
+  std::atomic<bool> done = false;
+  std::atomic<int> torn = 0;
+  constexpr int keys = 40;
+  std::thread reader([&] {
+    while (!done) {
+      // Read in the order of writing: what comes later must not be older.
+      int last = 0;
+      for (int i = 0; i < keys; ++i) {
+        const std::string value = get(*engine, "key" + std::to_string(i));
+        const int round = value == "(absent)" ? 0 : std::stoi(value);
+        if (round < last) ++torn;
+        last = round;
+      }
+    }
+  });
+  for (int round = 1; round <= 1000; ++round) {
+    auto session = engine->begin();
+    REQUIRE(session);
+    for (int i = 0; i < keys; ++i) {
+      (*session)->put({0, "key" + std::to_string(i)}, std::to_string(round), never);
+    }
+    (*session)->publish_together();
+    REQUIRE((*session)->commit());
+  }
+  done = true;
+  reader.join();
+  CHECK(torn == 0);
+}

@@ -1,0 +1,83 @@
+// storage_test_util.h - short words for what every test of the engine does.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <doctest/doctest.h>
+
+#include "storage/options.h"
+#include "tests/support/sim_fs.h"
+
+namespace kvs::test {
+
+// Small segments on a simulated disk; nothing cached, so that every read is a read.
+inline EngineOptions sim_options(const std::shared_ptr<SimFs>& fs,
+                                 std::uint64_t segment_bytes = 400) {
+  EngineOptions options;
+  options.directory = "/sim";
+  options.segment_bytes = segment_bytes;
+  options.cache_bytes = 0;
+  options.fs = fs;
+  return options;
+}
+
+inline EngineOptions directory_options(const std::filesystem::path& path) {
+  EngineOptions options;
+  options.directory = path;
+  options.segment_bytes = std::uint64_t{4} << 20;
+  return options;
+}
+
+inline std::unique_ptr<Engine> must_open(EngineOptions options) {
+  auto engine = open_engine("", std::move(options));
+  REQUIRE_MESSAGE(engine, engine.error().message());
+  return std::move(*engine);
+}
+
+inline Result<Position> set(Engine& engine, std::string_view key, std::string_view value,
+                            UnixMs expire_at = never, Database database = 0) {
+  auto session = engine.begin();
+  if (!session) return std::unexpected(session.error());
+  (*session)->put({database, key}, value, expire_at);
+  return (*session)->commit();
+}
+
+inline Result<Position> remove(Engine& engine, std::string_view key, Database database = 0) {
+  auto session = engine.begin();
+  if (!session) return std::unexpected(session.error());
+  (*session)->remove({database, key});
+  return (*session)->commit();
+}
+
+inline Result<Position> clear(Engine& engine, Database database = 0) {
+  auto session = engine.begin();
+  if (!session) return std::unexpected(session.error());
+  (*session)->clear(database);
+  return (*session)->commit();
+}
+
+// The value, "(absent)", or the error's text.
+inline std::string get(Reader& reader, std::string_view key, Database database = 0) {
+  std::string value;
+  auto info = reader.get({database, key}, Access::may_block, value);
+  if (!info) return "error: " + info.error().message();
+  return *info ? value : "(absent)";
+}
+
+// Runs maintenance until nothing waits.
+inline void settle(Engine& engine) {
+  for (int i = 0; i < 10'000 && engine.maintain(std::chrono::milliseconds(20)); ++i) {
+  }
+}
+
+inline void compact(Engine& engine) {
+  engine.request_compaction();
+  settle(engine);
+}
+
+}  // namespace kvs::test
