@@ -1,0 +1,84 @@
+// client.h - what the server remembers of one connection: the state that commands see and change.
+//
+// Owned by the connection's loop thread, or by the pool thread while a batch that holds one of its
+// requests is in flight, never both. What CLIENT LIST and CLIENT KILL of other threads need is in
+// `shared`, which has its own rules.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "protocol/resp/reply_writer.h"
+#include "storage/engine.h"
+
+namespace kvs::daemon {
+
+struct Command;
+
+// The part of a client that other threads read. Any thread.
+struct ClientShared {
+  const std::uint64_t id;
+  const std::string address;        // "ip:port" of the peer
+  const std::string local_address;  // "ip:port" of our end
+  const int fd;
+  const std::int64_t connected_at_ms;
+
+  std::atomic<std::int64_t> last_active_ms{0};
+  std::atomic<const Command*> last_command{nullptr};
+  std::atomic<unsigned> database{0};
+  std::atomic<int> queued{-1};  // commands queued by MULTI; -1 outside
+  std::atomic<unsigned> watched{0};
+  std::atomic<unsigned> protocol{2};
+  std::atomic<std::uint64_t> input_bytes{0};
+  std::atomic<std::uint64_t> output_bytes{0};
+  std::atomic<std::uint64_t> commands{0};
+  std::atomic<bool> kill{false};  // set by CLIENT KILL; the connection closes itself
+
+  std::mutex mutex;  // guards:
+  std::string name;
+  std::string library_name;
+  std::string library_version;
+};
+
+// A request kept for later: its words in memory of its own.
+struct StoredRequest {
+  const Command* command = nullptr;
+  std::vector<std::string> args;
+};
+
+struct Client {
+  explicit Client(std::shared_ptr<ClientShared> client_shared) : shared(std::move(client_shared)) {}
+
+  const std::shared_ptr<ClientShared> shared;
+
+  resp::Version version = resp::Version::resp2;
+  Database database = 0;
+  bool authenticated = false;
+  unsigned auth_failures = 0;  // since the last success; the connection slows down on it
+  bool close_after_reply = false;
+  std::string output;              // replies not yet handed to the socket
+  bool output_overflowed = false;  // a reply outgrew its limit: the connection closes unanswered
+
+  // MULTI
+  bool in_transaction = false;
+  bool transaction_broken = false;  // a queued command was refused: EXEC answers EXECABORT
+  std::vector<StoredRequest> transaction;
+  std::size_t transaction_bytes = 0;
+
+  // WATCH: set by writers of other connections through Watches; any thread.
+  std::shared_ptr<std::atomic<bool>> watch_touched = std::make_shared<std::atomic<bool>>(false);
+  struct Watched {
+    Database database;
+    std::string key;
+    // What WATCH saw; nullopt when there was nothing to see. EXEC compares.
+    std::optional<KeyInfo> seen = std::nullopt;
+  };
+  std::vector<Watched> watched;
+};
+
+}  // namespace kvs::daemon

@@ -1,0 +1,379 @@
+// clients.cc - CLIENT: the connection's own name and number, and the list of all connections.
+//
+// Not here: REPLY, PAUSE, UNBLOCK and TRACKING ON; an unknown subcommand is answered as Redis does,
+// which every client library takes for "not supported".
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "daemon/client_registry.h"
+#include "daemon/command_table.h"
+#include "daemon/commands/arguments.h"
+#include "daemon/commands/session_state.h"
+#include "daemon/context.h"
+
+namespace kvs::daemon {
+
+namespace {
+
+using resp::ReplyWriter;
+
+std::int64_t seconds_since(std::int64_t past_ms, UnixMs now) {
+  return std::max<std::int64_t>((now - past_ms) / 1000, 0);
+}
+
+// One line of CLIENT LIST. Figures that Redis keeps and kvs does not are given as zero.
+std::string describe(ClientShared& client, UnixMs now) {
+  std::string name;
+  std::string library_name;
+  std::string library_version;
+  {
+    std::scoped_lock lock(client.mutex);
+    name = client.name;
+    library_name = client.library_name;
+    library_version = client.library_version;
+  }
+  const Command* last = client.last_command.load(std::memory_order_relaxed);
+  const std::uint64_t input_bytes = client.input_bytes.load(std::memory_order_relaxed);
+  const std::uint64_t output_bytes = client.output_bytes.load(std::memory_order_relaxed);
+  const int queued = client.queued.load(std::memory_order_relaxed);
+
+  std::string line;
+  const auto text = [&line](std::string_view field, std::string_view value) {
+    if (!line.empty()) line += ' ';
+    line.append(field).append("=").append(value);
+  };
+  const auto number = [&text](std::string_view field, auto value) {
+    text(field, std::to_string(value));
+  };
+  number("id", client.id);
+  text("addr", client.address);
+  text("laddr", client.local_address);
+  number("fd", client.fd);
+  text("name", name);
+  number("age", seconds_since(client.connected_at_ms, now));
+  const std::int64_t active_at = client.last_active_ms.load(std::memory_order_relaxed);
+  number("idle", seconds_since(active_at != 0 ? active_at : client.connected_at_ms, now));
+  text("flags", queued >= 0 ? "x" : "N");
+  number("db", client.database.load(std::memory_order_relaxed));
+  text("sub", "0");
+  text("psub", "0");
+  text("ssub", "0");
+  number("multi", queued);
+  number("qbuf", input_bytes);
+  text("qbuf-free", "0");
+  text("argv-mem", "0");
+  text("multi-mem", "0");
+  text("rbs", "0");
+  text("rbp", "0");
+  number("obl", output_bytes);
+  text("oll", "0");
+  text("omem", "0");
+  number("tot-mem", input_bytes + output_bytes);
+  text("events", "r");
+  text("cmd", last != nullptr ? last->name : "NULL");
+  text("user", "default");
+  text("redir", "-1");
+  number("resp", client.protocol.load(std::memory_order_relaxed));
+  text("lib-name", library_name);
+  text("lib-ver", library_version);
+  line += '\n';
+  return line;
+}
+
+void client_id(Context& context, Args, ReplyWriter& reply) {
+  reply.integer(static_cast<std::int64_t>(context.client.shared->id));
+}
+
+void client_getname(Context& context, Args, ReplyWriter& reply) {
+  std::string name;
+  {
+    std::scoped_lock lock(context.client.shared->mutex);
+    name = context.client.shared->name;
+  }
+  if (name.empty()) return reply.null();
+  reply.bulk(name);
+}
+
+void client_setname(Context& context, Args args, ReplyWriter& reply) {
+  if (set_name(context.client, args[2], reply)) reply.ok();
+}
+
+// CLIENT SETINFO LIB-NAME|LIB-VER value.
+void client_setinfo(Context& context, Args args, ReplyWriter& reply) {
+  ClientShared& client = *context.client.shared;
+  std::string* field = nullptr;
+  if (is_word(args[2], "LIB-NAME")) field = &client.library_name;
+  if (is_word(args[2], "LIB-VER")) field = &client.library_version;
+  if (field == nullptr) {
+    return reply.error("ERR Unrecognized option '" + std::string(args[2]) + "'");
+  }
+  if (!is_printable_name(args[3])) {
+    return reply.error("ERR " + std::string(args[2]) +
+                       " cannot contain spaces, newlines or special characters.");
+  }
+  {
+    std::scoped_lock lock(client.mutex);
+    *field = args[3];
+  }
+  reply.ok();
+}
+
+void client_info(Context& context, Args, ReplyWriter& reply) {
+  reply.verbatim(describe(*context.client.shared, context.now()));
+}
+
+// Every client here is of type "normal"; the other types exist and are empty.
+enum class ClientType : std::uint8_t { normal, other };
+
+std::optional<ClientType> type_argument(std::string_view word, ReplyWriter& reply) {
+  if (is_word(word, "NORMAL")) return ClientType::normal;
+  for (const std::string_view other : {"MASTER", "SLAVE", "REPLICA", "PUBSUB"}) {
+    if (is_word(word, other)) return ClientType::other;
+  }
+  reply.error("ERR Unknown client type '" + std::string(word) + "'");
+  return std::nullopt;
+}
+
+// CLIENT LIST [TYPE type | ID id [id ...]].
+void client_list(Context& context, Args args, ReplyWriter& reply) {
+  auto clients = context.services.clients.list();
+  if (args.size() == 4 && is_word(args[2], "TYPE")) {
+    const auto type = type_argument(args[3], reply);
+    if (!type) return;
+    if (*type == ClientType::other) clients.clear();
+  } else if (args.size() > 3 && is_word(args[2], "ID")) {
+    // In the order and as often as asked for.
+    std::vector<std::shared_ptr<ClientShared>> chosen;
+    for (const std::string_view word : args.subspan(3)) {
+      const auto id = integer_argument(word, reply, "ERR Invalid client ID");
+      if (!id) return;
+      const auto client = std::find_if(clients.begin(), clients.end(), [&](const auto& c) {
+        return c->id == static_cast<std::uint64_t>(*id);
+      });
+      if (client != clients.end()) chosen.push_back(*client);
+    }
+    clients = std::move(chosen);
+  } else if (args.size() != 2) {
+    return reply.error(texts::syntax_error);
+  }
+  std::string lines;
+  for (const auto& client : clients) lines += describe(*client, context.now());
+  reply.verbatim(lines);
+}
+
+struct KillFilter {
+  std::optional<std::uint64_t> id;
+  std::optional<std::string_view> address;
+  std::optional<std::string_view> local_address;
+  bool other_type = false;  // asked for a type that no client has
+  bool skip_me = true;
+
+  bool matches(const ClientShared& client, const ClientShared& me) const {
+    if (other_type || (skip_me && client.id == me.id)) return false;
+    if (id && client.id != *id) return false;
+    if (address && client.address != *address) return false;
+    return !local_address || client.local_address == *local_address;
+  }
+};
+
+std::optional<KillFilter> kill_filter_argument(Args args, ReplyWriter& reply) {
+  KillFilter filter;
+  if (args.size() == 3) {
+    filter.address = args[2];
+    filter.skip_me = false;
+    return filter;
+  }
+  for (std::size_t i = 2; i < args.size(); i += 2) {
+    if (i + 1 == args.size()) return reply.error(texts::syntax_error), std::nullopt;
+    const std::string_view value = args[i + 1];
+    if (is_word(args[i], "ID")) {
+      const auto id = parse_integer(value);
+      if (!id || *id < 1) {
+        return reply.error("ERR client-id should be greater than 0"), std::nullopt;
+      }
+      filter.id = static_cast<std::uint64_t>(*id);
+    } else if (is_word(args[i], "TYPE")) {
+      const auto type = type_argument(value, reply);
+      if (!type) return std::nullopt;
+      filter.other_type = *type == ClientType::other;
+    } else if (is_word(args[i], "ADDR")) {
+      filter.address = value;
+    } else if (is_word(args[i], "LADDR")) {
+      filter.local_address = value;
+    } else if (is_word(args[i], "USER")) {
+      if (value != "default") {
+        return reply.error("ERR No such user '" + std::string(value) + "'"), std::nullopt;
+      }
+    } else if (is_word(args[i], "SKIPME") && is_word(value, "YES")) {
+      filter.skip_me = true;
+    } else if (is_word(args[i], "SKIPME") && is_word(value, "NO")) {
+      filter.skip_me = false;
+    } else {
+      return reply.error(texts::syntax_error), std::nullopt;
+    }
+  }
+  return filter;
+}
+
+// CLIENT KILL address: OK or an error. CLIENT KILL filter value ...: how many were closed.
+void client_kill(Context& context, Args args, ReplyWriter& reply) {
+  const auto filter = kill_filter_argument(args, reply);
+  if (!filter) return;
+  const ClientShared& me = *context.client.shared;
+  std::int64_t killed = 0;
+  for (const auto& client : context.services.clients.list()) {
+    if (!filter->matches(*client, me)) continue;
+    if (client->id == me.id) {
+      context.client.close_after_reply = true;  // the reply is owed first
+      ++killed;
+    } else if (context.services.clients.kill(client->id)) {
+      ++killed;
+    }
+  }
+  if (args.size() > 3) return reply.integer(killed);
+  if (killed == 0) return reply.error("ERR No such client");
+  reply.ok();
+}
+
+// NO-EVICT and NO-TOUCH ON|OFF: nothing is evicted and no access times are kept.
+void client_switch(Context&, Args args, ReplyWriter& reply) {
+  if (!is_word(args[2], "ON") && !is_word(args[2], "OFF")) {
+    return reply.error(texts::syntax_error);
+  }
+  reply.ok();
+}
+
+void client_help(Context&, Args, ReplyWriter& reply) {
+  constexpr std::array<std::string_view, 33> lines = {
+      "GETNAME",
+      "    Return the name of the current connection.",
+      "ID",
+      "    Return the ID of the current connection.",
+      "INFO",
+      "    Return information about the current client connection.",
+      "KILL <ip:port>",
+      "    Kill connection made from <ip:port>.",
+      "KILL <option> <value> [<option> <value> [...]]",
+      "    Kill connections. Options are:",
+      "    * ADDR <ip:port>",
+      "      Kill connections made from the specified address",
+      "    * LADDR <ip:port>",
+      "      Kill connections made to specified local address",
+      "    * ID <client-id>",
+      "      Kill the connection of that ID.",
+      "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+      "      Kill connections by type.",
+      "    * USER <username>",
+      "      Kill connections authenticated by <username>.",
+      "    * SKIPME (YES|NO)",
+      "      Skip killing current connection (default: yes).",
+      "LIST [TYPE (NORMAL|MASTER|REPLICA|PUBSUB) | ID <client-id> [...]]",
+      "    Return information about client connections.",
+      "NO-EVICT (ON|OFF)",
+      "    Accepted; connections are never evicted.",
+      "NO-TOUCH (ON|OFF)",
+      "    Accepted; access times are not kept.",
+      "SETINFO (LIB-NAME|LIB-VER) <value>",
+      "    Tell the server which client library is used.",
+      "SETNAME <name>",
+      "    Assign the name <name> to the current connection.",
+      "    An empty name takes it away.",
+  };
+  reply_help(reply, "CLIENT", lines);
+}
+
+constexpr KeyRange no_keys{};
+constexpr std::uint32_t own = no_script | loading | stale | connection_family;
+constexpr std::uint32_t of_others = own | admin | dangerous;
+
+constexpr std::array subcommand_rows{
+    Command{"client|getname",
+            2,
+            own,
+            no_keys,
+            client_getname,
+            {"Returns the name of the connection.", "2.6.9", "connection", "O(1)", ""}},
+    Command{"client|help",
+            2,
+            loading | stale | connection_family,
+            no_keys,
+            client_help,
+            {"Lists the subcommands.", "5.0.0", "connection", "O(1)", ""}},
+    Command{"client|id",
+            2,
+            own,
+            no_keys,
+            client_id,
+            {"Returns the number of the connection.", "5.0.0", "connection", "O(1)", ""}},
+    Command{"client|info",
+            2,
+            own,
+            no_keys,
+            client_info,
+            {"Describes the connection.", "6.2.0", "connection", "O(1)", "", "",
+             "nondeterministic_output"}},
+    Command{"client|kill",
+            -3,
+            of_others,
+            no_keys,
+            client_kill,
+            {"Closes connections.", "2.4.0", "connection", "O(N) with N the number of connections",
+             "<ip:port | [ID client-id] [TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] "
+             "[USER username] [ADDR ip:port] [LADDR ip:port] [SKIPME yes/no]>"}},
+    Command{"client|list",
+            -2,
+            of_others,
+            no_keys,
+            client_list,
+            {"Describes all connections.", "2.4.0", "connection",
+             "O(N) with N the number of connections",
+             "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]", "",
+             "nondeterministic_output"}},
+    Command{
+        "client|no-evict",
+        3,
+        of_others,
+        no_keys,
+        client_switch,
+        {"Accepted; connections are never evicted.", "7.0.0", "connection", "O(1)", "<ON | OFF>"}},
+    Command{"client|no-touch",
+            3,
+            own,
+            no_keys,
+            client_switch,
+            {"Accepted; access times are not kept.", "7.2.0", "connection", "O(1)", "<ON | OFF>"}},
+    Command{"client|setinfo",
+            4,
+            own,
+            no_keys,
+            client_setinfo,
+            {"Notes name or version of the client library.", "7.2.0", "connection", "O(1)",
+             "<LIB-NAME libname | LIB-VER libver>"}},
+    Command{"client|setname",
+            3,
+            own,
+            no_keys,
+            client_setname,
+            {"Names the connection.", "2.6.9", "connection", "O(1)", "connection-name"}},
+};
+
+constexpr std::array rows{
+    Command{"client",
+            -2,
+            0,
+            no_keys,
+            nullptr,
+            {"A container for commands about connections.", "2.4.0", "connection",
+             "Depends on subcommand.", ""},
+            subcommand_rows},
+};
+
+}  // namespace
+
+std::span<const Command> client_commands() {
+  return rows;
+}
+
+}  // namespace kvs::daemon

@@ -1,0 +1,404 @@
+// info.cc - INFO.
+//
+// Fields have the names that Redis gave them, since monitoring looks for those; what Redis counts
+// and kvs has nothing of (forks, evictions, replication) is given as the constant it always is
+// here. "aof" speaks of the log, and a rewrite of the log is its compaction. Figures of our own
+// begin with "kvs_".
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <set>
+#include <string>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "daemon/client_registry.h"
+#include "daemon/commands/arguments.h"
+#include "daemon/commands/server_handlers.h"
+#include "daemon/commands/version.h"
+#include "daemon/config.h"
+#include "daemon/metrics.h"
+#include "daemon/settings.h"
+#include "daemon/watches.h"
+
+namespace kvs::daemon {
+
+namespace {
+
+using resp::ReplyWriter;
+
+// Memory of this process as the kernel counts it, in bytes. The allocator is not asked: which one
+// is linked does not matter then.
+struct ProcessMemory {
+  std::uint64_t resident = 0;
+  std::uint64_t resident_peak = 0;
+  std::uint64_t anonymous = 0;  // resident, without files: the heap and the stacks
+};
+
+ProcessMemory process_memory() {
+  ProcessMemory memory;
+  std::ifstream status("/proc/self/status");
+  std::string field;
+  while (status >> field) {
+    std::uint64_t* const figure = field == "VmRSS:"     ? &memory.resident
+                                  : field == "VmHWM:"   ? &memory.resident_peak
+                                  : field == "RssAnon:" ? &memory.anonymous
+                                                        : nullptr;
+    if (figure != nullptr) {
+      status >> *figure;
+      *figure *= 1024;
+    }
+    std::getline(status, field);
+  }
+  return memory;
+}
+
+std::string human(std::uint64_t bytes) {
+  constexpr std::array<char, 4> units = {'K', 'M', 'G', 'T'};
+  if (bytes < 1024) return std::to_string(bytes) + "B";
+  double amount = static_cast<double>(bytes) / 1024;
+  std::size_t unit = 0;
+  while (amount >= 1024 && unit + 1 < units.size()) {
+    amount /= 1024;
+    ++unit;
+  }
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.2f%c", amount, units[unit]);
+  return text.data();
+}
+
+std::string fixed(double value, int digits) {
+  std::array<char, 64> text;
+  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return text.data();
+}
+
+std::string percent(std::uint64_t part, std::uint64_t whole) {
+  return fixed(whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole), 2) +
+         "%";
+}
+
+class Report {
+ public:
+  void section(std::string_view title) {
+    if (!text_.empty()) text_ += "\r\n";
+    text_.append("# ").append(title).append("\r\n");
+  }
+  void field(std::string_view name, std::string_view value) {
+    text_.append(name).append(":").append(value).append("\r\n");
+  }
+  template <class Number>
+  requires std::is_arithmetic_v<Number>
+  void field(std::string_view name, Number value) {
+    field(name, std::string_view(std::to_string(value)));
+  }
+  void bytes(const std::string& name, std::uint64_t value) {
+    field(name, value);
+    field(name + "_human", human(value));
+  }
+  const std::string& text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
+};
+
+void report_server(Context& context, Report& report) {
+  const Services& services = context.services;
+  report.section("Server");
+  report.field("redis_version", redis_version);
+  report.field("kvs_version", kvs_version);
+  report.field("kvs_engine", services.engine.stats().engine);
+  report.field("redis_git_sha1", "00000000");
+  report.field("redis_git_dirty", 0);
+  report.field("redis_build_id", "0");
+  report.field("redis_mode", "standalone");
+  utsname system{};
+  uname(&system);
+  report.field("os", std::string(system.sysname) + " " + system.release + " " + system.machine);
+  report.field("arch_bits", 8 * sizeof(void*));
+  report.field("multiplexing_api", "epoll");
+  report.field("process_id", getpid());
+  report.field("process_supervised", getenv("NOTIFY_SOCKET") != nullptr ? "systemd" : "no");
+  report.field("run_id", services.metrics.run_id());
+  report.field("tcp_port", services.config.addr.port);
+  report.field("server_time_usec", std::chrono::duration_cast<std::chrono::microseconds>(
+                                       std::chrono::system_clock::now().time_since_epoch())
+                                       .count());
+  const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(
+      std::chrono::steady_clock::now() - services.metrics.started_at());
+  report.field("uptime_in_seconds", uptime.count());
+  report.field("uptime_in_days", uptime.count() / 86400);
+  report.field("hz", 10);
+  report.field("configured_hz", 10);
+  std::array<char, 4096> path;
+  const ssize_t path_bytes = readlink("/proc/self/exe", path.data(), path.size());
+  report.field("executable",
+               path_bytes > 0 ? std::string_view(path.data(), static_cast<std::size_t>(path_bytes))
+                              : std::string_view());
+  report.field("config_file", services.config.config_file.string());
+  report.field("io_threads_active", 0);
+}
+
+void report_clients(Context& context, Report& report) {
+  const Services& services = context.services;
+  const auto clients = services.clients.list();
+  std::size_t watching = 0;
+  std::uint64_t input_max = 0;
+  std::uint64_t output_max = 0;
+  for (const auto& client : clients) {
+    if (client->watched.load(std::memory_order_relaxed) != 0) ++watching;
+    input_max = std::max(input_max, client->input_bytes.load(std::memory_order_relaxed));
+    output_max = std::max(output_max, client->output_bytes.load(std::memory_order_relaxed));
+  }
+  report.section("Clients");
+  report.field("connected_clients", clients.size());
+  report.field("cluster_connections", 0);
+  report.field("maxclients", services.settings.maxclients.load());
+  report.field("client_recent_max_input_buffer", input_max);
+  report.field("client_recent_max_output_buffer", output_max);
+  report.field("blocked_clients", 0);
+  report.field("tracking_clients", 0);
+  report.field("pubsub_clients", 0);
+  report.field("watching_clients", watching);
+  report.field("clients_in_timeout_table", 0);
+  report.field("total_watched_keys", services.watches.count());
+  report.field("total_blocking_keys", 0);
+  report.field("kvs_connected_clients_peak", services.metrics.connected_clients_peak.load());
+}
+
+void report_memory(Context& context, Report& report) {
+  const Services& services = context.services;
+  const EngineStats stats = services.engine.stats();
+  const ProcessMemory memory = process_memory();
+  const std::uint64_t client_bytes = services.metrics.client_buffer_bytes.load();
+  const std::uint64_t overhead = stats.index_bytes + client_bytes;
+  const std::uint64_t dataset = stats.cache_bytes;
+  report.section("Memory");
+  report.bytes("used_memory", memory.anonymous);
+  report.bytes("used_memory_rss", memory.resident);
+  report.bytes("used_memory_peak", memory.resident_peak);
+  report.field("used_memory_peak_perc", percent(memory.resident, memory.resident_peak));
+  report.field("used_memory_overhead", overhead);
+  report.field("used_memory_startup", 0);
+  report.field("used_memory_dataset", dataset);
+  report.field("used_memory_dataset_perc", percent(dataset, memory.anonymous));
+  report.bytes("total_system_memory", physical_memory_bytes());
+  report.bytes("maxmemory", 0);
+  report.field("maxmemory_policy", "noeviction");
+  report.field("mem_fragmentation_ratio",
+               fixed(memory.anonymous == 0 ? 0
+                                           : static_cast<double>(memory.resident) /
+                                                 static_cast<double>(memory.anonymous),
+                     2));
+  report.field("mem_fragmentation_bytes",
+               memory.resident - std::min(memory.resident, memory.anonymous));
+  report.field("mem_not_counted_for_evict", 0);
+  report.field("mem_clients_slaves", 0);
+  report.field("mem_clients_normal", client_bytes);
+  report.field("mem_aof_buffer", 0);
+  report.field("active_defrag_running", 0);
+  report.field("lazyfree_pending_objects", 0);
+  report.field("lazyfreed_objects", 0);
+  report.field("kvs_index_bytes", stats.index_bytes);
+  report.field("kvs_cache_bytes", stats.cache_bytes);
+  report.field("kvs_maxmemory_clients", services.settings.maxmemory_clients.load());
+}
+
+void report_persistence(Context& context, Report& report) {
+  const Engine& engine = context.services.engine;
+  const EngineStats stats = engine.stats();
+  // Read in this order, so that the difference is never negative.
+  const Position synced = engine.synced();
+  const Position committed = engine.committed();
+  const std::string_view status = stats.read_only ? "err" : "ok";
+  const auto started_at = std::chrono::duration_cast<std::chrono::seconds>(
+      context.services.metrics.started_at_wall_clock().time_since_epoch());
+  report.section("Persistence");
+  report.field("loading", 0);
+  report.field("async_loading", 0);
+  report.field("current_cow_size", 0);
+  report.field("rdb_changes_since_last_save", committed - std::min(committed, synced));
+  report.field("rdb_bgsave_in_progress", 0);
+  report.field("rdb_last_save_time", started_at.count());
+  report.field("rdb_last_bgsave_status", "ok");
+  report.field("rdb_last_bgsave_time_sec", -1);
+  report.field("rdb_current_bgsave_time_sec", -1);
+  report.field("rdb_saves", 0);
+  report.field("rdb_last_load_keys_loaded", stats.recovered_records);
+  report.field("aof_enabled", 1);
+  report.field("aof_rewrite_in_progress", stats.compaction_running ? 1 : 0);
+  report.field("aof_rewrite_scheduled", 0);
+  report.field("aof_last_rewrite_time_sec", -1);
+  report.field("aof_current_rewrite_time_sec", -1);
+  report.field("aof_last_bgrewrite_status", "ok");
+  report.field("aof_rewrites", stats.compactions);
+  report.field("aof_last_write_status", status);
+  report.field("aof_current_size", stats.disk_bytes);
+  report.field("aof_base_size", stats.live_bytes);
+  report.field("aof_pending_rewrite", 0);
+  report.field("aof_buffer_length", 0);
+  report.field("aof_pending_bio_fsync", committed > synced ? 1 : 0);
+  report.field("aof_delayed_fsync", 0);
+  report.field("kvs_read_only", stats.read_only ? 1 : 0);
+  if (stats.read_only) report.field("kvs_read_only_reason", stats.read_only_reason);
+  report.field("kvs_committed_position", committed);
+  report.field("kvs_synced_position", synced);
+  report.field("kvs_disk_bytes", stats.disk_bytes);
+  report.field("kvs_live_bytes", stats.live_bytes);
+  report.field("kvs_dead_bytes", stats.dead_bytes);
+  report.field("kvs_segments", stats.segments);
+  report.field("kvs_compactions", stats.compactions);
+  report.field("kvs_compacted_bytes", stats.compacted_bytes);
+  report.field("kvs_written_bytes", stats.written_bytes);
+  report.field("kvs_syncs", stats.syncs);
+  report.field("kvs_sync_failures", stats.sync_failures);
+  report.field("kvs_corrupt_reads", stats.corrupt_reads);
+  report.field("kvs_torn_bytes_cut", stats.torn_bytes_cut);
+  report.field("kvs_recovery_seconds", fixed(stats.recovery_seconds, 3));
+}
+
+void report_stats(Context& context, Report& report) {
+  const Metrics& metrics = context.services.metrics;
+  const EngineStats stats = context.services.engine.stats();
+  report.section("Stats");
+  report.field("total_connections_received", metrics.sum(&WorkerMetrics::connections_accepted));
+  report.field("total_commands_processed", metrics.sum(&WorkerMetrics::commands));
+  report.field("instantaneous_ops_per_sec", metrics.operations_per_second());
+  report.field("total_net_input_bytes", metrics.sum(&WorkerMetrics::net_input_bytes));
+  report.field("total_net_output_bytes", metrics.sum(&WorkerMetrics::net_output_bytes));
+  report.field("rejected_connections", metrics.sum(&WorkerMetrics::connections_rejected));
+  report.field("sync_full", 0);
+  report.field("sync_partial_ok", 0);
+  report.field("sync_partial_err", 0);
+  report.field("expired_keys", stats.expired_keys);
+  report.field("expired_stale_perc", "0.00");
+  report.field("expired_time_cap_reached_count", 0);
+  report.field("expire_cycle_cpu_milliseconds", 0);
+  report.field("evicted_keys", 0);
+  report.field("evicted_clients", metrics.sum(&WorkerMetrics::output_limit_closed));
+  report.field("keyspace_hits", metrics.sum(&WorkerMetrics::keyspace_hits));
+  report.field("keyspace_misses", metrics.sum(&WorkerMetrics::keyspace_misses));
+  report.field("pubsub_channels", 0);
+  report.field("pubsub_patterns", 0);
+  report.field("pubsubshard_channels", 0);
+  report.field("latest_fork_usec", 0);
+  report.field("total_forks", 0);
+  report.field("migrate_cached_sockets", 0);
+  report.field("tracking_total_keys", 0);
+  report.field("unexpected_error_replies", 0);
+  report.field("total_error_replies", metrics.sum(&WorkerMetrics::error_replies));
+  report.field("acl_access_denied_auth", metrics.sum(&WorkerMetrics::auth_failures));
+  report.field("client_query_buffer_limit_disconnections",
+               metrics.sum(&WorkerMetrics::query_limit_closed));
+  report.field("client_output_buffer_limit_disconnections",
+               metrics.sum(&WorkerMetrics::output_limit_closed));
+  report.field("kvs_timeout_disconnections", metrics.sum(&WorkerMetrics::timeouts_closed));
+  report.field("kvs_batches", metrics.sum(&WorkerMetrics::batches));
+  report.field("kvs_batched_requests", metrics.sum(&WorkerMetrics::batched_requests));
+  report.field("kvs_disk_reads", stats.disk_reads);
+  report.field("kvs_cache_hits", stats.cache_hits);
+}
+
+void report_replication(Context& context, Report& report) {
+  report.section("Replication");
+  report.field("role", "master");
+  report.field("connected_slaves", 0);
+  report.field("master_failover_state", "no-failover");
+  report.field("master_replid", context.services.metrics.run_id());
+  report.field("master_replid2", std::string(40, '0'));
+  report.field("master_repl_offset", 0);
+  report.field("second_repl_offset", -1);
+  report.field("repl_backlog_active", 0);
+  report.field("repl_backlog_size", 0);
+  report.field("repl_backlog_first_byte_offset", 0);
+  report.field("repl_backlog_histlen", 0);
+}
+
+void report_cpu(Context&, Report& report) {
+  const auto seconds = [](const timeval& time) {
+    return fixed(static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6, 6);
+  };
+  rusage own{};
+  rusage children{};
+  getrusage(RUSAGE_SELF, &own);
+  getrusage(RUSAGE_CHILDREN, &children);
+  report.section("CPU");
+  report.field("used_cpu_sys", seconds(own.ru_stime));
+  report.field("used_cpu_user", seconds(own.ru_utime));
+  report.field("used_cpu_sys_children", seconds(children.ru_stime));
+  report.field("used_cpu_user_children", seconds(children.ru_utime));
+}
+
+void report_cluster(Context&, Report& report) {
+  report.section("Cluster");
+  report.field("cluster_enabled", 0);
+}
+
+void report_keyspace(Context& context, Report& report) {
+  report.section("Keyspace");
+  for (unsigned database = 0; database < databases_count; ++database) {
+    const DatabaseStats stats = context.database_stats(static_cast<Database>(database));
+    if (stats.keys == 0) continue;
+    report.field("db" + std::to_string(database),
+                 "keys=" + std::to_string(stats.keys) +
+                     ",expires=" + std::to_string(stats.volatiles) + ",avg_ttl=0");
+  }
+}
+
+template <const char* title>
+void report_nothing(Context&, Report& report) {
+  report.section(title);
+}
+constexpr char modules_title[] = "Modules";
+constexpr char commandstats_title[] = "Commandstats";
+constexpr char errorstats_title[] = "Errorstats";
+constexpr char latencystats_title[] = "Latencystats";
+
+enum class In : std::uint8_t { standard, all };  // the smallest set that has it
+
+struct Section {
+  std::string_view name;
+  In in;
+  void (*write)(Context& context, Report& report);
+};
+
+constexpr std::array<Section, 13> sections = {{
+    {"server", In::standard, report_server},
+    {"clients", In::standard, report_clients},
+    {"memory", In::standard, report_memory},
+    {"persistence", In::standard, report_persistence},
+    {"stats", In::standard, report_stats},
+    {"replication", In::standard, report_replication},
+    {"cpu", In::standard, report_cpu},
+    {"modules", In::standard, report_nothing<modules_title>},
+    {"commandstats", In::all, report_nothing<commandstats_title>},
+    {"errorstats", In::standard, report_nothing<errorstats_title>},
+    {"latencystats", In::all, report_nothing<latencystats_title>},
+    {"cluster", In::standard, report_cluster},
+    {"keyspace", In::standard, report_keyspace},
+}};
+
+}  // namespace
+
+// INFO [section ...]: sections by name, or default, all, everything. Unknown ones are left out.
+void info_command(Context& context, Args args, ReplyWriter& reply) {
+  std::set<std::string> wanted;
+  for (const std::string_view word : args.subspan(1)) wanted.insert(lower_case(word));
+  const auto asked = [&wanted](const char* name) { return wanted.count(name) != 0; };
+  const bool all = asked("all") || asked("everything");
+  const bool standard = wanted.empty() || asked("default") || all;
+
+  Report report;
+  for (const Section& section : sections) {
+    if (wanted.count(std::string(section.name)) != 0 || (section.in == In::standard && standard) ||
+        (section.in == In::all && all)) {
+      section.write(context, report);
+    }
+  }
+  reply.verbatim(report.text());
+}
+
+}  // namespace kvs::daemon

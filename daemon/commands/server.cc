@@ -1,0 +1,234 @@
+// server.cc - commands about the server as a whole: INFO, CONFIG, TIME, MEMORY, ROLE ...
+#include <array>
+#include <chrono>
+#include <string>
+#include <sys/time.h>
+
+#include "daemon/command_table.h"
+#include "daemon/commands/arguments.h"
+#include "daemon/commands/server_handlers.h"
+#include "daemon/config.h"
+#include "daemon/context.h"
+#include "daemon/metrics.h"
+
+namespace kvs::daemon {
+
+namespace {
+
+using resp::ReplyWriter;
+
+// TIME: Unix time, as seconds and the microseconds within them.
+void time_command(Context&, Args, ReplyWriter& reply) {
+  timeval now{};
+  gettimeofday(&now, nullptr);
+  reply.array(2);
+  reply.bulk(std::to_string(now.tv_sec));
+  reply.bulk(std::to_string(now.tv_usec));
+}
+
+// LASTSAVE: there are no snapshots; everything that is there was there at the start.
+void lastsave_command(Context& context, Args, ReplyWriter& reply) {
+  reply.integer(std::chrono::duration_cast<std::chrono::seconds>(
+                    context.services.metrics.started_at_wall_clock().time_since_epoch())
+                    .count());
+}
+
+void bgrewriteaof_command(Context& context, Args, ReplyWriter& reply) {
+  context.services.engine.request_compaction();
+  reply.simple("Background append only file rewriting started");
+}
+
+// WAIT numreplicas timeout: there are no replicas to wait for.
+void wait_command(Context&, Args args, ReplyWriter& reply) {
+  if (!integer_argument(args[1], reply)) return;
+  const auto timeout =
+      integer_argument(args[2], reply, "ERR timeout is not an integer or out of range");
+  if (!timeout) return;
+  if (*timeout < 0) return reply.error("ERR timeout is negative");
+  reply.integer(0);
+}
+
+void role_command(Context&, Args, ReplyWriter& reply) {
+  reply.array(3);
+  reply.bulk("master");
+  reply.integer(0);
+  reply.array(0);
+}
+
+// MEMORY USAGE key [SAMPLES count]: what key and value take while the value is in memory.
+void memory_usage(Context& context, Args args, ReplyWriter& reply) {
+  constexpr std::size_t overhead_bytes = 40;  // index entry and allocator, about
+  for (std::size_t i = 3; i < args.size(); i += 2) {
+    if (!is_word(args[i], "SAMPLES") || i + 1 == args.size()) {
+      return reply.error(texts::syntax_error);
+    }
+    const auto samples = integer_argument(args[i + 1], reply);
+    if (!samples) return;
+    if (*samples < 0) return reply.error(texts::syntax_error);
+  }
+  const auto found = context.find(args[2]);
+  if (!found) return reply_error(reply, found.error());
+  if (!*found) return reply.null();
+  reply.integer(static_cast<std::int64_t>((*found)->value_bytes + args[2].size() + overhead_bytes));
+}
+
+void memory_help(Context&, Args, ReplyWriter& reply) {
+  constexpr std::array<std::string_view, 3> lines = {
+      "USAGE <key> [SAMPLES <count>]",
+      "    Return memory in bytes used by <key> and its value. Values are plain strings, so",
+      "    <count> makes no difference.",
+  };
+  reply_help(reply, "MEMORY", lines);
+}
+
+void config_resetstat(Context& context, Args, ReplyWriter& reply) {
+  context.services.metrics.reset();
+  reply.ok();
+}
+
+// CONFIG REWRITE: no path leads from the wire to the file system.
+void config_rewrite(Context& context, Args, ReplyWriter& reply) {
+  if (context.services.config.config_file.empty()) {
+    return reply.error("ERR The server is running without a config file");
+  }
+  reply.error("ERR Rewriting config file: this server does not write its config file");
+}
+
+void config_help(Context&, Args, ReplyWriter& reply) {
+  constexpr std::array<std::string_view, 8> lines = {
+      "GET <pattern> [<pattern> ...]",
+      "    Return parameters matching the glob-like <pattern> and their values.",
+      "SET <directive> <value> [<directive> <value> ...]",
+      "    Set each configuration <directive> to <value>, all of them or none.",
+      "RESETSTAT",
+      "    Reset statistics reported by the INFO command.",
+      "REWRITE",
+      "    An error: the configuration file is never written.",
+  };
+  reply_help(reply, "CONFIG", lines);
+}
+
+constexpr KeyRange no_keys{};
+constexpr KeyRange usage_key{2, 2, 1};
+constexpr std::uint32_t operation = admin | dangerous | no_script | loading | stale;
+
+constexpr std::array config_rows{
+    Command{"config|get",
+            -3,
+            operation,
+            no_keys,
+            config_get,
+            {"Returns parameters and their values.", "2.0.0", "server",
+             "O(N) with N the number of parameters", "parameter [parameter ...]"}},
+    Command{"config|help",
+            2,
+            loading | stale,
+            no_keys,
+            config_help,
+            {"Lists the subcommands.", "5.0.0", "server", "O(1)", ""}},
+    Command{"config|resetstat",
+            2,
+            operation,
+            no_keys,
+            config_resetstat,
+            {"Sets the counters of INFO back to zero.", "2.0.0", "server", "O(1)", ""}},
+    Command{"config|rewrite",
+            2,
+            operation,
+            no_keys,
+            config_rewrite,
+            {"Returns an error: the configuration file is never written.", "2.8.0", "server",
+             "O(1)", ""}},
+    Command{"config|set",
+            -4,
+            operation,
+            no_keys,
+            config_set,
+            {"Changes parameters, all of them or none.", "2.0.0", "server",
+             "O(N) with N the number of parameters", "parameter value [parameter value ...]", "",
+             "request_policy:all_nodes response_policy:all_succeeded"}},
+};
+
+constexpr std::array memory_rows{
+    Command{"memory|help",
+            2,
+            loading | stale,
+            no_keys,
+            memory_help,
+            {"Lists the subcommands.", "4.0.0", "server", "O(1)", ""}},
+    Command{"memory|usage",
+            -3,
+            reads,
+            usage_key,
+            memory_usage,
+            {"Estimates the memory that a key and its value take.", "4.0.0", "server", "O(1)",
+             "key [SAMPLES count]", "RO"}},
+};
+
+constexpr std::array rows{
+    Command{"bgrewriteaof",
+            1,
+            admin | dangerous | no_script | no_async_loading,
+            no_keys,
+            bgrewriteaof_command,
+            {"Asks for a compaction of the log.", "1.0.0", "server", "O(1)", ""}},
+    Command{"config",
+            -2,
+            0,
+            no_keys,
+            nullptr,
+            {"A container for commands about the configuration.", "2.0.0", "server",
+             "Depends on subcommand.", ""},
+            config_rows},
+    Command{
+        "info",
+        -1,
+        loading | stale | dangerous,
+        no_keys,
+        info_command,
+        {"Returns figures about the server.", "1.0.0", "server", "O(1)", "[section [section ...]]",
+         "", "nondeterministic_output request_policy:all_shards response_policy:special"}},
+    Command{"lastsave",
+            1,
+            loading | stale | fast | dangerous,
+            no_keys,
+            lastsave_command,
+            {"Returns the Unix time at which the server started.", "1.0.0", "server", "O(1)", "",
+             "", "nondeterministic_output"}},
+    Command{
+        "memory",
+        -2,
+        0,
+        no_keys,
+        nullptr,
+        {"A container for commands about memory.", "4.0.0", "server", "Depends on subcommand.", ""},
+        memory_rows},
+    Command{"role",
+            1,
+            no_script | loading | stale | fast | dangerous,
+            no_keys,
+            role_command,
+            {"Returns the part this server plays in replication.", "2.8.12", "server", "O(1)", ""}},
+    Command{"time",
+            1,
+            loading | stale | fast,
+            no_keys,
+            time_command,
+            {"Returns the server's time.", "2.6.0", "server", "O(1)", "", "",
+             "nondeterministic_output"}},
+    Command{"wait",
+            3,
+            no_script | connection_family,
+            no_keys,
+            wait_command,
+            {"Returns 0: there are no replicas to wait for.", "3.0.0", "generic", "O(1)",
+             "numreplicas timeout", "", "request_policy:all_shards response_policy:agg_min"}},
+};
+
+}  // namespace
+
+std::span<const Command> server_commands() {
+  return rows;
+}
+
+}  // namespace kvs::daemon

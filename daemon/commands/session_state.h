@@ -1,0 +1,26 @@
+// session_state.h - changes of a client's own state that several commands make. Each keeps
+// ClientShared, which other threads read, in step.
+#pragma once
+
+#include <string_view>
+
+#include "daemon/context.h"
+#include "protocol/resp/reply_writer.h"
+
+namespace kvs::daemon {
+
+void select_database(Client& client, Database database);
+void set_protocol(Client& client, resp::Version version);
+
+// Sets the connection's name, or answers why it cannot be and returns false.
+bool set_name(Client& client, std::string_view name, resp::ReplyWriter& reply);
+
+enum class LogIn : std::uint8_t { ok, wrong };
+// Checks user and password; on success the client is authenticated.
+LogIn log_in(Context& context, std::string_view user, std::string_view password);
+void reply_wrong_password(resp::ReplyWriter& reply);
+
+// Leaves MULTI, with its queue and its watches.
+void leave_transaction(Context& context);
+
+}  // namespace kvs::daemon

@@ -1,0 +1,78 @@
+// config.h - everything that the command line, the config file and KVS_* can say.
+//
+// One struct, filled once by parse_config and constant afterwards. What CONFIG SET may change at
+// run time lives in Settings (settings.h), which starts as a copy of these values.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace kvs::daemon {
+
+// When is a write acknowledged?
+enum class SyncPolicy : std::uint8_t {
+  always,    // after fdatasync
+  everysec,  // after write(2); fdatasync once a second
+  no,        // after write(2); fdatasync only when a segment is sealed
+};
+
+// An IPv4 or IPv6 socket address, already parsed; text is what --addr said.
+struct SocketAddress {
+  std::string text = "127.0.0.1:4000";
+  std::string host = "127.0.0.1";  // numeric, without brackets
+  std::uint16_t port = 4000;
+  bool ipv6 = false;
+};
+
+struct Config {
+  SocketAddress addr;
+  std::string engine;  // empty: the one that wrote the directory, else "kvs"
+  std::filesystem::path dir = ".";
+  SyncPolicy sync = SyncPolicy::everysec;
+  unsigned threads = 0;     // worker loops; 0: one per core
+  unsigned io_threads = 0;  // libuv's pool; 0: threads + 4
+
+  std::string requirepass;  // empty: none
+  bool protected_mode = true;
+  unsigned maxclients = 10000;
+  unsigned tcp_backlog = 511;
+  std::chrono::seconds tcp_keepalive{300};   // 0: off
+  std::chrono::seconds timeout{3600};        // idle connections; 0: never
+  std::chrono::seconds request_timeout{60};  // a request begun but not complete; 0: never
+  std::uint64_t proto_max_bulk_len = 536870912;
+  std::uint64_t client_query_buffer_limit = std::uint64_t{1} << 30;
+  std::uint64_t client_output_buffer_hard = std::uint64_t{1} << 30;
+  std::uint64_t client_output_buffer_soft = std::uint64_t{64} << 20;
+  std::chrono::seconds client_output_buffer_soft_seconds{60};
+  std::uint64_t maxmemory_clients = 0;  // all connections' buffers together; 0: a quarter of RAM
+
+  std::uint64_t cache_size = std::uint64_t{256} << 20;
+  std::uint64_t segment_size = std::uint64_t{64} << 20;
+  unsigned compact_dead_percent = 50;
+
+  std::string loglevel = "info";  // debug, info, notice (= info), warning, error
+  std::filesystem::path config_file;
+  bool check_config = false;
+};
+
+// What parse_config decided: go on with a config, or end with this exit code (help, version, error:
+// the text has been printed already).
+struct ParseOutcome {
+  std::optional<Config> config;
+  int exit_code = 0;
+};
+
+// Precedence: command line, then KVS_*, then the config file, then the defaults.
+ParseOutcome parse_config(int argc, const char* const* argv);
+
+// Parses "IP:PORT" or "[IPv6]:PORT"; nullopt for anything else, host names included.
+std::optional<SocketAddress> parse_socket_address(std::string_view text);
+
+// "always", "everysec", "no".
+std::string_view to_string(SyncPolicy policy);
+
+}  // namespace kvs::daemon

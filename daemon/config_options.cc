@@ -1,0 +1,372 @@
+// config_options.cc - the options themselves, and the few kinds of value they have.
+#include "daemon/config_options.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <charconv>
+#include <vector>
+
+#include <climits>
+#include <fmt/format.h>
+
+#include "daemon/log.h"
+#include "storage/limits.h"
+#include "storage/options.h"
+
+namespace kvs::daemon {
+namespace {
+
+using SetResult = std::optional<std::string>;
+constexpr std::uint64_t mebi = 1 << 20;
+constexpr std::uint64_t unbounded = INT64_MAX;
+constexpr std::uint64_t seconds_max = INT_MAX;
+// Redis' own bound; a longer one is a mistake in quoting.
+constexpr std::size_t password_bytes_max = 512;
+
+SetResult expected(std::string_view what, std::string_view value) {
+  return fmt::format("expected {}, got '{}'", what, escaped(value));
+}
+
+template <class Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number number{};
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+// The kinds of value: each is a `set` and a `show` for one member of Config.
+
+template <auto member, unsigned low, unsigned high>
+struct Count {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto number = parse_number<unsigned>(value);
+    if (!number || *number < low || *number > high) {
+      return expected(fmt::format("a number from {} to {}", low, high), value);
+    }
+    config.*member = *number;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return std::to_string(config.*member); }
+};
+
+template <auto member>
+struct Seconds {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto number = parse_number<std::uint64_t>(value);
+    if (!number || *number > seconds_max) return expected("a number of seconds", value);
+    config.*member = std::chrono::seconds(*number);
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return std::to_string((config.*member).count()); }
+};
+
+template <auto member, std::uint64_t low, std::uint64_t high = unbounded>
+struct Size {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto bytes = parse_size(value);
+    if (!bytes) return expected("a size such as 65536, 64kb, 100mb or 1gb", value);
+    if (*bytes < low || *bytes > high) {
+      return expected(high == unbounded
+                          ? fmt::format("at least {}", size_text(low))
+                          : fmt::format("a size from {} to {}", size_text(low), size_text(high)),
+                      value);
+    }
+    config.*member = *bytes;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return size_text(config.*member); }
+};
+
+struct Address {
+  static SetResult set(Config& config, std::string_view value) {
+    auto address = parse_socket_address(value);
+    if (!address) return expected("IP:PORT or [IPv6]:PORT", value);
+    config.addr = *std::move(address);
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.addr.text; }
+};
+
+struct EngineName {
+  static SetResult set(Config& config, std::string_view value) {
+    // A whole word of the list, whatever separates its words.
+    const std::string_view names = engine_names();
+    const auto is_letter = [](char character) {
+      return (character >= 'a' && character <= 'z') || (character >= '0' && character <= '9');
+    };
+    bool known = value.empty();
+    for (std::size_t at = 0; !known && at < names.size();) {
+      const auto end = std::find_if_not(names.begin() + at, names.end(), is_letter);
+      const auto length = static_cast<std::size_t>(end - names.begin()) - at;
+      known = length > 0 && names.substr(at, length) == value;
+      at += length + 1;
+    }
+    if (!known) {
+      return fmt::format("unknown engine '{}', known are: {}", escaped(value), names);
+    }
+    config.engine = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.engine; }
+};
+
+struct Directory {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value.empty() || value.find('\0') != value.npos) return expected("a directory", value);
+    config.dir = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.dir.string(); }
+};
+
+struct Sync {
+  static SetResult set(Config& config, std::string_view value) {
+    for (auto policy : {SyncPolicy::always, SyncPolicy::everysec, SyncPolicy::no}) {
+      if (value != to_string(policy)) continue;
+      config.sync = policy;
+      return std::nullopt;
+    }
+    return expected("always, everysec or no", value);
+  }
+  static std::string show(const Config& config) { return std::string(to_string(config.sync)); }
+};
+
+struct Password {
+  static SetResult set(Config& config, std::string_view value) {
+    // Never repeats the value: messages end in logs.
+    if (value.size() > password_bytes_max) {
+      return fmt::format("expected at most {} bytes", password_bytes_max);
+    }
+    config.requirepass = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.requirepass; }
+};
+
+struct ProtectedMode {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value != "yes" && value != "no") return expected("yes or no", value);
+    config.protected_mode = value == "yes";
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.protected_mode ? "yes" : "no"; }
+};
+
+// As in Redis: `CLASS HARD SOFT SECONDS`, repeated; the only class here is "normal".
+struct OutputLimit {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto words = split(value);
+    if (words.empty() || words.size() % 4 != 0) {
+      return expected("normal HARD-SIZE SOFT-SIZE SOFT-SECONDS", value);
+    }
+    Config changed = config;
+    for (std::size_t at = 0; at < words.size(); at += 4) {
+      const auto hard = parse_size(words[at + 1]);
+      const auto soft = parse_size(words[at + 2]);
+      const auto seconds = parse_number<std::uint64_t>(words[at + 3]);
+      if (words[at] != "normal") return expected("the client class 'normal'", words[at]);
+      if (!hard || !soft || !seconds || *seconds > seconds_max) {
+        return expected("normal HARD-SIZE SOFT-SIZE SOFT-SECONDS", value);
+      }
+      changed.client_output_buffer_hard = *hard;
+      changed.client_output_buffer_soft = *soft;
+      changed.client_output_buffer_soft_seconds = std::chrono::seconds(*seconds);
+    }
+    config = std::move(changed);
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) {
+    return fmt::format("normal {} {} {}", size_text(config.client_output_buffer_hard),
+                       size_text(config.client_output_buffer_soft),
+                       config.client_output_buffer_soft_seconds.count());
+  }
+
+ private:
+  static std::vector<std::string_view> split(std::string_view text) {
+    std::vector<std::string_view> words;
+    while (!text.empty()) {
+      const std::size_t end = std::min(text.find(' '), text.size());
+      if (end > 0) words.push_back(text.substr(0, end));
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return words;
+  }
+};
+
+struct Level {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto level = parse_log_level(value);
+    if (!level) return expected("debug, verbose, info, notice, warning or error", value);
+    config.loglevel = to_string(*level);
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.loglevel; }
+};
+
+template <class Kind>
+constexpr ConfigOption row(std::string_view name, std::string_view argument, std::string_view group,
+                           std::string_view help, unsigned words_max = 1) {
+  return {name, argument, group, help, words_max, Kind::set, Kind::show};
+}
+
+constexpr std::string_view storage_group = "Storage";
+constexpr std::string_view network_group = "Network";
+constexpr std::string_view access_group = "Access";
+constexpr std::string_view limits_group = "Limits";
+constexpr std::string_view running_group = "Running";
+
+constexpr std::array options{
+    row<Address>("addr", "IP:PORT", network_group,
+                 "Listen on this address; IPv6 as [::1]:4000. Port 0: any free one, see the log."),
+    row<Count<&Config::tcp_backlog, 1, 65535>>(
+        "tcp-backlog", "N", network_group, "Connections that may wait to be accepted, per thread."),
+    row<Seconds<&Config::tcp_keepalive>>(
+        "tcp-keepalive", "SECONDS", network_group,
+        "Probe a silent connection after this time, to find dead peers; 0: never."),
+
+    row<Directory>("dir", "DIRECTORY", storage_group, "Where the data lives."),
+    row<EngineName>("engine", "ENGINE", storage_group,
+                    "Storage engine. Not given: the one that wrote the directory, else kvs."),
+    row<Sync>(
+        "sync", "always|everysec|no", storage_group,
+        "When a write is acknowledged: after its fdatasync (always), or once the kernel has it, "
+        "which survives SIGKILL but not a power cut, with an fdatasync every second (everysec) or "
+        "when the kernel pleases (no)."),
+    row<Size<&Config::cache_size, 0>>(
+        "cache-size", "SIZE", storage_group,
+        "Memory for values that were read or written lately; 0: none."),
+    row<Size<&Config::segment_size, limits::segment_bytes_min, limits::segment_bytes_max>>(
+        "segment-size", "SIZE", storage_group, "Size of one file of the log."),
+    row<Count<&Config::compact_dead_percent, 1, 99>>(
+        "compact-dead-percent", "PERCENT", storage_group,
+        "Rewrite a file of the log when this share of it is overwritten, deleted or expired."),
+
+    row<Password>(
+        "requirepass", "PASSWORD", access_group,
+        "Clients must AUTH with it; empty: no password. Other users of the machine can read a "
+        "command line, so prefer the config file."),
+    row<ProtectedMode>("protected-mode", "yes|no", access_group,
+                       "Without a password, serve only clients of this machine."),
+
+    row<Count<&Config::maxclients, 1, 1000000>>("maxclients", "N", limits_group,
+                                                "Connections at one time."),
+    row<Seconds<&Config::timeout>>("timeout", "SECONDS", limits_group,
+                                   "Close a connection that was idle for so long; 0: never."),
+    row<Seconds<&Config::request_timeout>>(
+        "request-timeout", "SECONDS", limits_group,
+        "Close a connection that left a request half sent for so long; 0: never."),
+    row<Size<&Config::proto_max_bulk_len, mebi, limits::value_bytes_max>>(
+        "proto-max-bulk-len", "SIZE", limits_group, "Largest key or value."),
+    row<Size<&Config::client_query_buffer_limit, mebi>>(
+        "client-query-buffer-limit", "SIZE", limits_group, "Largest request of one connection."),
+    row<OutputLimit>(
+        "client-output-buffer-limit", "normal HARD SOFT SECONDS", limits_group,
+        "Close a connection that leaves more than HARD bytes of replies unread, or more "
+        "than SOFT for so many seconds; 0: no limit.",
+        4),
+    row<Size<&Config::maxmemory_clients, 0>>(
+        "maxmemory-clients", "SIZE", limits_group,
+        "Memory for the buffers of all connections together; 0: a quarter of the machine's."),
+
+    row<Count<&Config::threads, 0, 1024>>("threads", "N", running_group,
+                                          "Network threads; 0: one per core."),
+    row<Count<&Config::io_threads, 0, 1024>>("io-threads", "N", running_group,
+                                             "Threads for storage work; 0: network threads + 4."),
+    row<Level>("loglevel", "LEVEL", running_group,
+               "debug, info, warning or error (also Redis' verbose and notice)."),
+};
+
+struct Unit {
+  std::string_view name;
+  std::uint64_t bytes;
+};
+constexpr std::array units{
+    Unit{"", 1},        Unit{"b", 1},        Unit{"k", 1000},       Unit{"kb", 1 << 10},
+    Unit{"m", 1000000}, Unit{"mb", 1 << 20}, Unit{"g", 1000000000}, Unit{"gb", 1 << 30},
+};
+
+bool equal_but_case(std::string_view text, std::string_view lower) {
+  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(),
+                    [](char left, char right) {
+                      return (left >= 'A' && left <= 'Z' ? left - 'A' + 'a' : left) == right;
+                    });
+}
+
+}  // namespace
+
+std::span<const ConfigOption> config_options() {
+  return options;
+}
+
+const ConfigOption* find_config_option(std::string_view name) {
+  if (name == "appendfsync") name = "sync";
+  const auto found = std::find_if(options.begin(), options.end(),
+                                  [&](const ConfigOption& option) { return option.name == name; });
+  return found == options.end() ? nullptr : &*found;
+}
+
+std::string environment_name(const ConfigOption& option) {
+  std::string name = "KVS_";
+  for (const char character : option.name) {
+    name += character == '-' ? '_' : static_cast<char>(character - 'a' + 'A');
+  }
+  return name;
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_number<std::uint64_t>(text.substr(0, digits));
+  if (!number) return std::nullopt;
+  for (const Unit& unit : units) {
+    if (!equal_but_case(text.substr(digits), unit.name)) continue;
+    if (*number > unbounded / unit.bytes) return std::nullopt;
+    return *number * unit.bytes;
+  }
+  return std::nullopt;
+}
+
+std::string size_text(std::uint64_t bytes) {
+  for (const Unit& unit : {units[7], units[5], units[3]}) {
+    if (bytes >= unit.bytes && bytes % unit.bytes == 0) {
+      return fmt::format("{}{}", bytes / unit.bytes, unit.name);
+    }
+  }
+  return std::to_string(bytes);
+}
+
+std::optional<SocketAddress> parse_socket_address(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == text.npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port_text = text.substr(colon + 1);
+  const bool ipv6 = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (ipv6) host = host.substr(1, host.size() - 2);
+
+  const auto port = parse_number<std::uint16_t>(port_text);
+  if (!port || port_text.size() > 5) return std::nullopt;
+  SocketAddress address{
+      .text = std::string(text), .host = std::string(host), .port = *port, .ipv6 = ipv6};
+  std::array<unsigned char, sizeof(in6_addr)> binary{};
+  // A NUL inside would end the text early for inet_pton.
+  if (host.find('\0') != host.npos) return std::nullopt;
+  if (::inet_pton(ipv6 ? AF_INET6 : AF_INET, address.host.c_str(), binary.data()) != 1) {
+    return std::nullopt;
+  }
+  return address;
+}
+
+std::string_view to_string(SyncPolicy policy) {
+  switch (policy) {
+    case SyncPolicy::always:
+      return "always";
+    case SyncPolicy::everysec:
+      return "everysec";
+    case SyncPolicy::no:
+      return "no";
+  }
+  return "always";
+}
+
+}  // namespace kvs::daemon

@@ -1,0 +1,152 @@
+#include "daemon/context.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "daemon/context_keys.h"
+#include "daemon/pending_view.h"
+#include "daemon/settings.h"
+#include "daemon/watches.h"
+
+namespace kvs::daemon {
+
+namespace {
+
+// Keeps what a read learned: whether it must be repeated on the pool, and what it depends on. An
+// absent key depends on everything committed, since its removal may be the newest of it.
+void note(Context::Keys& keys, const Engine& engine, const Result<std::optional<KeyInfo>>& found) {
+  if (!found) {
+    if (found.error().code() == Code::would_block) keys.would_block = true;
+    return;
+  }
+  if (*found) {
+    ++keys.hits;
+    keys.position = std::max(keys.position, (*found)->lsn);
+  } else {
+    ++keys.misses;
+    keys.position = std::max(keys.position, engine.committed());
+  }
+}
+
+}  // namespace
+
+Result<std::optional<KeyInfo>> Context::find(std::string_view key) {
+  return find(client.database, key);
+}
+
+Result<std::optional<KeyInfo>> Context::find(Database database, std::string_view key) {
+  auto found = keys_.session != nullptr ? keys_.session->find({database, key}, keys_.access)
+                                        : services.engine.find({database, key}, keys_.access);
+  note(keys_, services.engine, found);
+  return found;
+}
+
+Result<std::optional<KeyInfo>> Context::get(std::string_view key, std::string& value) {
+  return get(client.database, key, value);
+}
+
+Result<std::optional<KeyInfo>> Context::get(Database database, std::string_view name,
+                                            std::string& value) {
+  const Key key{database, name};
+  if (reply_too_long()) return fail(Code::too_large, "the reply exceeds its limit");
+  if (keys_.session == nullptr) {
+    auto found = services.engine.get(key, keys_.access, value);
+    note(keys_, services.engine, found);
+    return found;
+  }
+  if (keys_.read_ahead != nullptr) {
+    auto found = keys_.session->find(key, keys_.access);
+    if (!found || !*found || keys_.read_ahead->lookup(key, (*found)->lsn, value)) {
+      note(keys_, services.engine, found);
+      return found;
+    }
+  }
+  auto found = keys_.session->get(key, keys_.access, value);
+  note(keys_, services.engine, found);
+  return found;
+}
+
+// One command may ask for the same large value a million times: its reply is given up, and the
+// connection with it, where the output limit would end the connection anyhow.
+bool Context::reply_too_long() {
+  const auto limit = services.settings.client_output_buffer_hard.load(std::memory_order_relaxed);
+  if (limit != 0 && client.output.size() > limit) client.output_overflowed = true;
+  return client.output_overflowed;
+}
+
+void Context::put(std::string_view key, std::string_view value, UnixMs expire_at) {
+  put(client.database, key, value, expire_at);
+}
+
+void Context::put(Database database, std::string_view key, std::string_view value,
+                  UnixMs expire_at) {
+  assert(keys_.session != nullptr);
+  keys_.session->put({database, key}, value, expire_at);
+  services.watches.touch({database, key});
+}
+
+void Context::remove(std::string_view key) {
+  remove(client.database, key);
+}
+
+void Context::remove(Database database, std::string_view key) {
+  assert(keys_.session != nullptr);
+  keys_.session->remove({database, key});
+  services.watches.touch({database, key});
+}
+
+void Context::clear(Database database) {
+  assert(keys_.session != nullptr);
+  keys_.session->clear(database);
+  services.watches.touch_database(database);
+}
+
+// Commands on all keys depend on everything committed.
+bool Context::may_look_at_all_keys() {
+  keys_.would_block = keys_.would_block || keys_.access == Access::resident_only;
+  keys_.position = std::max(keys_.position, services.engine.committed());
+  return keys_.access != Access::resident_only;
+}
+
+bool Context::has_pending_writes() const {
+  return keys_.session != nullptr && keys_.session->pending_bytes() > 0;
+}
+
+Result<std::uint64_t> Context::scan(std::uint64_t cursor, std::size_t count,
+                                    const ScanVisitor& visit) {
+  if (!may_look_at_all_keys()) return fail(Code::would_block, "scan");
+  if (has_pending_writes()) {
+    return PendingView(services.engine, *keys_.session).scan(client.database, cursor, count, visit);
+  }
+  return services.engine.scan(client.database, cursor, count, visit);
+}
+
+Result<std::optional<std::string>> Context::random_key() {
+  if (!may_look_at_all_keys()) return fail(Code::would_block, "random key");
+  if (has_pending_writes()) {
+    return PendingView(services.engine, *keys_.session).random_key(client.database);
+  }
+  return services.engine.random_key(client.database);
+}
+
+DatabaseStats Context::database_stats(Database database) {
+  keys_.position = std::max(keys_.position, services.engine.committed());
+  if (has_pending_writes()) return PendingView(services.engine, *keys_.session).stats(database);
+  return services.engine.database_stats(database);
+}
+
+void Context::run_transaction(resp::ReplyWriter& reply) {
+  assert(!client.in_transaction);
+  const std::vector<StoredRequest> queued = std::exchange(client.transaction, {});
+  client.transaction_bytes = 0;
+  reply.array(queued.size());
+  std::vector<std::string_view> words;
+  for (const StoredRequest& request : queued) {
+    words.assign(request.args.begin(), request.args.end());
+    resp::ReplyWriter inner(client.output, client.version);
+    request.command->handler(*this, words, inner);
+  }
+}
+
+}  // namespace kvs::daemon

@@ -1,0 +1,90 @@
+// context.h - what a command handler sees: the client, the keys, and the services of the server.
+//
+// The same handler runs in two places. On a loop thread its reads are `resident_only`: when a value
+// is not in memory the read answers Code::would_block, the handler returns after
+// `reply.error(error)`, and the executor throws that reply away and runs the handler again on the
+// pool. On the pool, writes (and reads behind them) go through a write session. Handlers need not
+// know which; they only must not change anything before their last read.
+// Thread: the one that runs the handler, for the time of the call.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "daemon/client.h"
+#include "daemon/command_table.h"
+#include "protocol/async/result.h"
+#include "storage/engine.h"
+
+namespace kvs::daemon {
+
+class ClientRegistry;
+class Metrics;
+class Settings;
+class Watches;
+struct Config;
+
+// What all connections share. Everything in here is thread-safe and outlives the workers.
+struct Services {
+  const Config& config;
+  const CommandTable& commands;
+  Engine& engine;
+  Settings& settings;
+  ClientRegistry& clients;
+  Metrics& metrics;
+  Watches& watches;
+};
+
+class Context {
+ public:
+  Client& client;
+  Services& services;
+
+  // --- keys of the client's database (or of `database`) ---
+
+  // What is known of `key`, without its value; nullopt: absent (or expired).
+  Result<std::optional<KeyInfo>> find(std::string_view key);
+  Result<std::optional<KeyInfo>> find(Database database, std::string_view key);
+
+  // The same with the value. `value` is set when the key is present.
+  Result<std::optional<KeyInfo>> get(std::string_view key, std::string& value);
+  Result<std::optional<KeyInfo>> get(Database database, std::string_view key, std::string& value);
+
+  // Only in commands flagged `writes`. Nothing is visible to others before the batch commits, and
+  // the client's reply leaves only after that.
+  void put(std::string_view key, std::string_view value, UnixMs expire_at);
+  void put(Database database, std::string_view key, std::string_view value, UnixMs expire_at);
+  void remove(std::string_view key);
+  void remove(Database database, std::string_view key);
+  void clear(Database database);
+
+  // As the engine's, of the client's database; they see the pending writes of the session too. The
+  // first two always answer would_block on a loop thread: they may take long.
+  Result<std::uint64_t> scan(std::uint64_t cursor, std::size_t count, const ScanVisitor& visit);
+  Result<std::optional<std::string>> random_key();
+  DatabaseStats database_stats(Database database);
+
+  // Wall clock, read once per command (once per transaction inside EXEC).
+  UnixMs now() const noexcept { return now_; }
+
+  // Runs the queued commands of the client's transaction; only EXEC calls it.
+  void run_transaction(resp::ReplyWriter& reply);
+
+  // --- for executor.cc ---
+  struct Keys;  // where this context reads and writes: see executor.cc
+  Context(Client& client_of_request, Services& server_services, Keys& keys, UnixMs now) noexcept
+      : client(client_of_request), services(server_services), keys_(keys), now_(now) {}
+
+ private:
+  bool reply_too_long();
+  bool may_look_at_all_keys();
+  bool has_pending_writes() const;
+
+  Keys& keys_;
+  UnixMs now_;
+};
+
+}  // namespace kvs::daemon

@@ -1,0 +1,268 @@
+#include "daemon/executor.h"
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "daemon/context_keys.h"
+#include "daemon/limits.h"
+#include "daemon/read_ahead.h"
+
+namespace kvs::daemon {
+
+namespace {
+
+UnixMs wall_clock_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+bool may_run(const Client& client, const Command& command) {
+  return client.authenticated || command.has(no_auth);
+}
+
+bool is_queued(const Client& client, const Command& command) {
+  return client.in_transaction && !command.has(not_queued);
+}
+
+// True when running `request` now needs a write session (rather than being refused or queued).
+bool needs_session(const Client& client, const Request& request) {
+  return request.command != nullptr &&
+         (request.command->has(writes) || request.command->has(in_session)) &&
+         may_run(client, *request.command) && !is_queued(client, *request.command);
+}
+
+bool touches_keys(const Client& client, const Request& request) {
+  return request.command != nullptr &&
+         (request.command->flags & (reads | writes | in_session)) != 0 &&
+         may_run(client, *request.command) && !is_queued(client, *request.command);
+}
+
+void queue(Client& client, const Request& request, resp::ReplyWriter& reply) {
+  std::size_t bytes = 0;
+  for (const std::string_view word : request.args) bytes += word.size() + sizeof(std::string);
+  if (client.transaction_bytes + bytes > limits::transaction_bytes_max) {
+    client.transaction_broken = true;
+    return reply.error("ERR transaction exceeds the limit on queued commands");
+  }
+  client.transaction_bytes += bytes;
+  client.transaction.push_back(
+      {request.command, std::vector<std::string>(request.args.begin(), request.args.end())});
+  reply.simple("QUEUED");
+}
+
+// One request, from the checks that Redis makes in this order to its single reply.
+void execute(Services& services, Client& client, const Request& request, Context::Keys& keys,
+             UnixMs now) {
+  resp::ReplyWriter reply(client.output, client.version);
+  if (request.command == nullptr) {
+    if (client.in_transaction) client.transaction_broken = true;
+    return reply.error(request.error);
+  }
+  const Command& command = *request.command;
+  client.shared->last_command.store(&command, std::memory_order_relaxed);
+  if (!may_run(client, command)) {
+    if (client.in_transaction) client.transaction_broken = true;
+    return reply.error("NOAUTH Authentication required.");
+  }
+  if (client.in_transaction) {
+    if (command.has(no_multi)) {
+      client.transaction_broken = true;
+      return reply.error("ERR Command not allowed inside a transaction");
+    }
+    if (!command.has(not_queued)) {
+      queue(client, request, reply);
+      client.shared->queued.store(static_cast<int>(client.transaction.size()),
+                                  std::memory_order_relaxed);
+      return;
+    }
+  }
+  Context context(client, services, keys, now);
+  command.handler(context, request.args, reply);
+}
+
+void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& keys,
+           const Client& client, std::size_t output_before) {
+  metrics.commands.fetch_add(1, std::memory_order_relaxed);
+  client.shared->commands.fetch_add(1, std::memory_order_relaxed);
+  if (request.command != nullptr && !request.command->has(writes)) {
+    if (keys.hits != 0) {
+      metrics.keyspace_hits.fetch_add(keys.hits, std::memory_order_relaxed);
+    }
+    if (keys.misses != 0) {
+      metrics.keyspace_misses.fetch_add(keys.misses, std::memory_order_relaxed);
+    }
+  }
+  if (client.output.size() > output_before && client.output[output_before] == '-') {
+    metrics.error_replies.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+// Calls `use(name)` for each key of `request`.
+template <class Use>
+void for_each_key(const Request& request, Use&& use) {
+  const KeyRange& keys = request.command->keys;
+  if (keys.first <= 0 || keys.step <= 0) return;
+  const auto words = static_cast<std::ptrdiff_t>(request.args.size());
+  const std::ptrdiff_t last = keys.last >= 0 ? keys.last : words + keys.last;
+  for (std::ptrdiff_t i = keys.first; i <= last && i < words; i += keys.step) {
+    use(request.args[static_cast<std::size_t>(i)]);
+  }
+}
+
+bool has_several_keys(const Request& request) {
+  return request.command->keys.first != request.command->keys.last;
+}
+
+// A batch while it runs.
+class BatchRun {
+ public:
+  explicit BatchRun(Services& services) : services_(services), now_(wall_clock_ms()) {}
+
+  void run(std::span<BatchEntry* const> entries) {
+    read_ahead(entries);
+    for (BatchEntry* entry : entries) run_entry(*entry);
+    commit();
+  }
+
+ private:
+  // Brings in what commands of the coming session need from the disk.
+  void read_ahead(std::span<BatchEntry* const> entries) {
+    const auto any_session = [](const BatchEntry* entry) {
+      return std::any_of(
+          entry->requests.begin(), entry->requests.end(), [](const Request& request) {
+            return request.command != nullptr &&
+                   (request.command->has(writes) || request.command->has(in_session));
+          });
+    };
+    if (!std::any_of(entries.begin(), entries.end(), any_session)) return;
+    for (const BatchEntry* entry : entries) {
+      for (const StoredRequest& queued : entry->client->transaction) {
+        const std::vector<std::string_view> words(queued.args.begin(), queued.args.end());
+        fetch_keys(entry->client->database, {queued.command, words, {}});
+      }
+      for (const Request& request : entry->requests) fetch_keys(entry->client->database, request);
+    }
+  }
+
+  void fetch_keys(Database database, const Request& request) {
+    if (request.command == nullptr) return;
+    const bool wants_values = request.command->has(writes) ? request.command->has(reads_values)
+                                                           : request.command->has(reads);
+    if (!wants_values) return;
+    for_each_key(request, [&](std::string_view name) {
+      read_ahead_.fetch(services_.engine, {database, name});
+    });
+  }
+
+  void run_entry(BatchEntry& entry) {
+    Client& client = *entry.client;
+    const std::size_t output_begin = client.output.size();
+    for (const Request& request : entry.requests) {
+      if (client.close_after_reply) break;
+      if (client.output.size() - output_begin >= limits::step_output_bytes) break;
+      run_request(entry, request);
+      ++entry.executed;
+    }
+  }
+
+  void run_request(BatchEntry& entry, const Request& request) {
+    Client& client = *entry.client;
+    const std::size_t before = client.output.size();
+    Context::Keys keys;
+    if (needs_session(client, request)) {
+      if (auto open = open_session(); !open) {
+        resp::ReplyWriter(client.output, client.version).error(refusal(open.error()));
+        return count(*entry.metrics, request, keys, client, before);
+      }
+      if (request.command->has(in_session) || has_several_keys(request)) {
+        session_->publish_together();
+      }
+    }
+    const bool provisional = session_ != nullptr && touches_keys(client, request);
+    keys.session = session_.get();
+    keys.read_ahead = &read_ahead_;
+    execute(services_, client, request, keys, now_);
+    entry.position = std::max(entry.position, keys.position);
+    count(*entry.metrics, request, keys, client, before);
+    if (!provisional) return;
+    provisional_.push_back({&entry, before, client.output.size()});
+    if (session_->pending_bytes() >= limits::session_bytes_soft) commit();
+  }
+
+  Result<void> open_session() {
+    if (session_ != nullptr) return {};
+    auto session = services_.engine.begin();
+    if (!session) return std::unexpected(session.error());
+    session_ = std::move(*session);
+    return {};
+  }
+
+  // Makes the session's writes real; when that fails, every reply that was given on the strength of
+  // them becomes the error.
+  void commit() {
+    if (session_ == nullptr) return;
+    const Result<Position> committed = session_->commit();
+    for (const Provisional& reply : provisional_) {
+      if (committed) reply.entry->position = std::max(reply.entry->position, *committed);
+    }
+    if (!committed) replace_replies(refusal(committed.error()));
+    provisional_.clear();
+    if (!committed) session_.reset();
+  }
+
+  void replace_replies(const std::string& error) {
+    std::string line;
+    resp::ReplyWriter(line, resp::Version::resp2).error(error);
+    // From the last to the first, so that earlier offsets stay true.
+    for (auto reply = provisional_.rbegin(); reply != provisional_.rend(); ++reply) {
+      reply->entry->client->output.replace(reply->begin, reply->end - reply->begin, line);
+    }
+  }
+
+  static std::string refusal(const Error& error) {
+    return "MISCONF Errors writing to the log: " + error.message();
+  }
+
+  struct Provisional {
+    BatchEntry* entry;
+    std::size_t begin;  // of the reply in the client's output
+    std::size_t end;
+  };
+
+  Services& services_;
+  const UnixMs now_;
+  ReadAhead read_ahead_;
+  std::unique_ptr<WriteSession> session_;
+  std::vector<Provisional> provisional_;
+};
+
+}  // namespace
+
+Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
+                     const Request& request, Position& position) {
+  if (needs_session(client, request)) return Inline::needs_pool;
+  if (request.command != nullptr && request.command->has(slow) &&
+      may_run(client, *request.command) && !is_queued(client, *request.command)) {
+    return Inline::needs_pool;
+  }
+  const std::size_t before = client.output.size();
+  Context::Keys keys;
+  keys.access = Access::resident_only;
+  execute(services, client, request, keys, wall_clock_ms());
+  if (keys.would_block) {
+    client.output.resize(before);
+    return Inline::needs_pool;
+  }
+  position = std::max(position, keys.position);
+  count(metrics, request, keys, client, before);
+  return Inline::answered;
+}
+
+void run_batch(Services& services, std::span<BatchEntry* const> entries) {
+  BatchRun(services).run(entries);
+}
+
+}  // namespace kvs::daemon

@@ -1,0 +1,54 @@
+// executor.h - runs requests: on the loop when that cannot wait, in batches on the pool otherwise.
+//
+// A batch is what one loop has gathered from its connections while the previous batch ran. Its
+// requests run in order. The first one that writes opens a write session on the engine, which every
+// later request of the batch reads through; the end of the batch commits it, as one frame of the
+// log. Cold values that the session will need are read before it opens, so that the writer's place
+// is never held across a disk read.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "daemon/client.h"
+#include "daemon/command_table.h"
+#include "daemon/context.h"
+#include "daemon/metrics.h"
+#include "storage/engine.h"
+
+namespace kvs::daemon {
+
+// One request as the connection parsed it.
+struct Request {
+  const Command* command = nullptr;  // null: there is no such command, and `error` is the reply
+  Args args;                         // views; they live until the request has been executed
+  std::string error;
+};
+
+// What one connection has in a batch, and what came of it. Owned by the connection; belongs to the
+// pool thread while the batch is in flight.
+struct BatchEntry {
+  Client* client = nullptr;
+  WorkerMetrics* metrics = nullptr;
+  std::span<const Request> requests;
+
+  // Set by run_batch: replies of requests[0..executed) are at the end of client->output and may
+  // leave once `position` is as safe as the sync policy promises. The rest was put off, because the
+  // replies have grown long or the connection ends.
+  std::size_t executed = 0;
+  Position position = 0;
+};
+
+enum class Inline : std::uint8_t { answered, needs_pool };
+
+// Runs `request` on the loop thread if nothing in it can wait: its reply is then appended to
+// client.output, and `position` raised to what the reply depends on. Otherwise nothing has
+// happened.
+Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
+                     const Request& request, Position& position);
+
+// Runs all entries. Blocks; pool thread.
+void run_batch(Services& services, std::span<BatchEntry* const> entries);
+
+}  // namespace kvs::daemon

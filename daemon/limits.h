@@ -1,0 +1,37 @@
+// limits.h - the bounds of the server, each with its unit, and how they relate.
+#pragma once
+
+#include <cstddef>
+
+#include "storage/limits.h"
+
+namespace kvs::limits {
+
+// One loop's read buffer: what a single read(2) can bring.
+inline constexpr std::size_t read_buffer_bytes = 64 * 1024;
+// Requests of one connection in one step of its serve loop; more wait for the next step, so that a
+// long pipeline does not starve its neighbours.
+inline constexpr std::size_t step_requests_max = 1024;
+// Replies of one connection in one step; the rest of its requests wait until these are written.
+inline constexpr std::size_t step_output_bytes = 1 << 20;
+// Connections whose requests ride in one batch (one pool job); each brings one step's requests.
+inline constexpr std::size_t batch_connections_max = 1024;
+// While a connection's requests are being executed its input is still read, up to this; then
+// reading stops until it has caught up.
+inline constexpr std::size_t backlog_bytes_max = 1 << 20;
+// Unsent reply bytes above which a connection's next requests wait.
+inline constexpr std::size_t unsent_bytes_high = 256 * 1024;
+// A buffer of a connection that has grown beyond this is given back when it is empty.
+inline constexpr std::size_t kept_buffer_bytes = 16 * 1024;
+// A request that takes longer than request-timeout must at least arrive at this rate.
+inline constexpr std::size_t request_bytes_per_second_min = 1024;
+// What one connection may hold in buffers whatever maxmemory-clients says.
+inline constexpr std::size_t client_bytes_free = 64 * 1024;
+// Queued commands of one MULTI, in bytes of their words.
+inline constexpr std::size_t transaction_bytes_max = std::size_t{1} << 30;
+// Bytes that a client may send before it has authenticated (S8).
+inline constexpr std::size_t unauthenticated_input_bytes_max = 1 << 20;
+
+static_assert(backlog_bytes_max >= read_buffer_bytes, "one read must fit");
+
+}  // namespace kvs::limits

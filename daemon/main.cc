@@ -1,0 +1,170 @@
+// main.cc - kvs-server: reads the configuration, wires the parts, serves until a signal, and takes
+// them down in reverse.
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <sys/resource.h>
+#include <thread>
+
+#include <uv.h>
+
+#include "daemon/client_registry.h"
+#include "daemon/command_table.h"
+#include "daemon/config.h"
+#include "daemon/context.h"
+#include "daemon/durability.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/maintenance.h"
+#include "daemon/metrics.h"
+#include "daemon/notify.h"
+#include "daemon/server.h"
+#include "daemon/settings.h"
+#include "daemon/watches.h"
+#include "protocol/uv/handle.h"
+#include "protocol/uv/loop.h"
+#include "storage/options.h"
+
+namespace kvs::daemon {
+namespace {
+
+// Descriptors beside those of clients: log files, loops, the pool's.
+constexpr rlim_t other_descriptors = 256;
+
+unsigned worker_count(const Config& config) {
+  return config.threads != 0 ? config.threads : std::max(1U, std::thread::hardware_concurrency());
+}
+
+void raise_descriptor_limit(const Config& config) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = config.maxclients + other_descriptors;
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted) {
+    log_warning("the limit of open files is {}: not enough for maxclients {}", limit.rlim_cur,
+                config.maxclients);
+  }
+}
+
+EngineOptions engine_options(const Config& config) {
+  EngineOptions options;
+  options.directory = config.dir;
+  options.segment_bytes = config.segment_size;
+  options.cache_bytes = config.cache_size;
+  options.compact_dead_percent = config.compact_dead_percent;
+  options.log = [](EngineOptions::Severity severity, std::string_view text) {
+    switch (severity) {
+      case EngineOptions::Severity::info:
+        return log_line(LogLevel::info, text);
+      case EngineOptions::Severity::warning:
+        return log_line(LogLevel::warning, text);
+      case EngineOptions::Severity::error:
+        return log_line(LogLevel::error, text);
+    }
+  };
+  return options;
+}
+
+std::string with_port(const SocketAddress& address, std::uint16_t port) {
+  return address.ipv6 ? fmt::format("[{}]:{}", address.host, port)
+                      : fmt::format("{}:{}", address.host, port);
+}
+
+int fail_start(const Error& error) {
+  log_error("{}", error.message());
+  return EXIT_FAILURE;
+}
+
+// Calls `stop` once, on the first SIGTERM or SIGINT.
+class StopSignals {
+ public:
+  StopSignals(uv::Loop& loop, std::function<void(int)> stop) : stop_(std::move(stop)) {
+    for (std::size_t i = 0; i < signals_.size(); ++i) {
+      signals_[i] = uv::make_handle<uv_signal_t>(
+          [&](uv_signal_t* handle) { uv_signal_init(loop.raw(), handle); });
+      signals_[i]->data = this;
+      uv_signal_start(
+          signals_[i].get(),
+          [](uv_signal_t* handle, int number) {
+            auto* self = static_cast<StopSignals*>(handle->data);
+            if (self->stop_) std::exchange(self->stop_, nullptr)(number);
+          },
+          i == 0 ? SIGTERM : SIGINT);
+    }
+  }
+
+ private:
+  std::array<uv::HandlePtr<uv_signal_t>, 2> signals_;
+  std::function<void(int)> stop_;
+};
+
+int serve(const Config& config, Engine& engine) {
+  const unsigned workers = worker_count(config);
+  const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
+                               expiry_commands(), scan_commands(), connection_commands(),
+                               client_commands(), server_commands(), introspection_commands(),
+                               transaction_commands()});
+  Settings settings(config);
+  ClientRegistry clients;
+  Metrics metrics(workers);
+  Watches watches;
+  Services services{config, commands, engine, settings, clients, metrics, watches};
+
+  uv::Loop loop;
+  SyncTurn turn(engine);
+  Maintenance maintenance(loop, services, turn);
+  Server server(services, turn, workers);
+  if (auto listening = server.listen(config.addr); !listening) return fail_start(listening.error());
+
+  StopSignals signals(loop, [&](int number) {
+    log_info("received {}: finishing what has been begun", number == SIGINT ? "SIGINT" : "SIGTERM");
+    tell_systemd("STOPPING=1");
+    server.stop([&] { loop.post([&] { maintenance.stop([&] { loop.stop(); }); }); });
+  });
+
+  server.start();
+  maintenance.start();
+  log_info("kvs-server {} with engine {} listening on {}", KVS_VERSION, engine.stats().engine,
+           with_port(config.addr, server.port()));
+  tell_systemd("READY=1\nSTATUS=Ready to accept connections");
+  loop.run();
+  server.join();
+  return EXIT_SUCCESS;
+}
+
+int run(int argc, char** argv) {
+  const ParseOutcome parsed = parse_config(argc, argv);
+  if (!parsed.config) return parsed.exit_code;
+  const Config& config = *parsed.config;
+  if (const auto level = parse_log_level(config.loglevel)) set_log_level(*level);
+
+  // libuv reads this when its pool starts, which is at the first job.
+  const unsigned io_threads = config.io_threads != 0 ? config.io_threads : worker_count(config) + 4;
+  setenv("UV_THREADPOOL_SIZE", std::to_string(io_threads).c_str(), 1);
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit(config);
+
+  // Before the directory is touched: a second server must find out without side effects.
+  if (config.addr.port != 0) {
+    if (auto free = Listener::probe(config.addr); !free) return fail_start(free.error());
+  }
+  auto engine = open_engine(config.engine, engine_options(config));
+  if (!engine) return fail_start(engine.error());
+  const int exit_code = serve(config, **engine);
+  if (auto closed = (*engine)->close(); !closed) return fail_start(closed.error());
+  if (exit_code == EXIT_SUCCESS) log_info("all acknowledged writes are safe; bye");
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace kvs::daemon
+
+int main(int argc, char** argv) {
+  kvs::daemon::start_log();
+  return kvs::daemon::run(argc, argv);
+}

@@ -1,0 +1,72 @@
+#include "daemon/metrics.h"
+
+#include <array>
+
+#include <sodium.h>
+
+namespace kvs::daemon {
+
+namespace {
+
+using Counter = std::atomic<std::uint64_t> WorkerMetrics::*;
+
+// Everything that CONFIG RESETSTAT sets back. A new counter goes here too.
+constexpr std::array<Counter, 14> counters = {
+    &WorkerMetrics::commands,
+    &WorkerMetrics::net_input_bytes,
+    &WorkerMetrics::net_output_bytes,
+    &WorkerMetrics::keyspace_hits,
+    &WorkerMetrics::keyspace_misses,
+    &WorkerMetrics::connections_accepted,
+    &WorkerMetrics::connections_rejected,
+    &WorkerMetrics::batches,
+    &WorkerMetrics::batched_requests,
+    &WorkerMetrics::error_replies,
+    &WorkerMetrics::query_limit_closed,
+    &WorkerMetrics::output_limit_closed,
+    &WorkerMetrics::timeouts_closed,
+    &WorkerMetrics::auth_failures,
+};
+
+std::string random_run_id() {
+  std::array<unsigned char, 20> bytes;
+  randombytes_buf(bytes.data(), bytes.size());
+  std::array<char, 2 * bytes.size() + 1> text;
+  sodium_bin2hex(text.data(), text.size(), bytes.data(), bytes.size());
+  return text.data();
+}
+
+}  // namespace
+
+Metrics::Metrics(std::size_t workers) : workers_(workers), run_id_(random_run_id()) {}
+
+std::uint64_t Metrics::total(Counter counter) const {
+  std::uint64_t sum = 0;
+  for (const WorkerMetrics& worker : workers_) {
+    sum += (worker.*counter).load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
+std::uint64_t Metrics::sum(Counter counter) const {
+  return total(counter) - (baseline_.*counter).load(std::memory_order_relaxed);
+}
+
+void Metrics::tick() {
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - ticked_at_).count();
+  if (seconds <= 0) return;
+  const std::uint64_t commands = total(&WorkerMetrics::commands);
+  ops_per_second_.store(
+      static_cast<std::uint64_t>(static_cast<double>(commands - ticked_commands_) / seconds + 0.5));
+  ticked_commands_ = commands;
+  ticked_at_ = now;
+}
+
+void Metrics::reset() {
+  for (const Counter counter : counters) {
+    (baseline_.*counter).store(total(counter), std::memory_order_relaxed);
+  }
+}
+
+}  // namespace kvs::daemon

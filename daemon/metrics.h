@@ -1,0 +1,79 @@
+// metrics.h - counters for INFO. Thread: any.
+//
+// Each worker counts in a block of its own (no shared cache lines on the hot path); INFO adds the
+// blocks up. Which block a thread uses is bound to the connection that it serves, not to the
+// thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace kvs::daemon {
+
+struct Command;
+
+// Written with relaxed operations; each counter only grows.
+struct alignas(64) WorkerMetrics {
+  std::atomic<std::uint64_t> commands{0};
+  std::atomic<std::uint64_t> net_input_bytes{0};
+  std::atomic<std::uint64_t> net_output_bytes{0};
+  std::atomic<std::uint64_t> keyspace_hits{0};
+  std::atomic<std::uint64_t> keyspace_misses{0};
+  std::atomic<std::uint64_t> connections_accepted{0};
+  std::atomic<std::uint64_t> connections_rejected{0};
+  std::atomic<std::uint64_t> batches{0};  // pool jobs
+  std::atomic<std::uint64_t> batched_requests{0};
+  std::atomic<std::uint64_t> error_replies{0};
+  std::atomic<std::uint64_t> query_limit_closed{0};
+  std::atomic<std::uint64_t> output_limit_closed{0};
+  std::atomic<std::uint64_t> timeouts_closed{0};
+  std::atomic<std::uint64_t> auth_failures{0};
+};
+
+class Metrics {
+ public:
+  explicit Metrics(std::size_t workers);
+
+  WorkerMetrics& worker(std::size_t index) { return workers_[index]; }
+  std::uint64_t sum(std::atomic<std::uint64_t> WorkerMetrics::*counter) const;
+
+  // Bytes in all connections' input and output buffers: what maxmemory-clients bounds.
+  std::atomic<std::uint64_t> client_buffer_bytes{0};
+  std::atomic<std::uint64_t> connected_clients_peak{0};
+
+  std::chrono::steady_clock::time_point started_at() const noexcept { return started_at_; }
+
+  // Operations per second over the last full second or so; `tick` is called by main's timer.
+  void tick();
+  std::uint64_t operations_per_second() const noexcept { return ops_per_second_.load(); }
+
+  void reset();  // CONFIG RESETSTAT: sum() counts from here on
+
+  // 40 hexadecimal digits that tell one start of the server from another.
+  const std::string& run_id() const noexcept { return run_id_; }
+  std::chrono::system_clock::time_point started_at_wall_clock() const noexcept {
+    return started_at_wall_clock_;
+  }
+
+ private:
+  std::uint64_t total(std::atomic<std::uint64_t> WorkerMetrics::*counter) const;
+
+  std::vector<WorkerMetrics> workers_;
+  WorkerMetrics baseline_;  // the totals at the last reset
+  const std::string run_id_;
+  const std::chrono::system_clock::time_point started_at_wall_clock_ =
+      std::chrono::system_clock::now();
+  const std::chrono::steady_clock::time_point started_at_ = std::chrono::steady_clock::now();
+  std::atomic<std::uint64_t> ops_per_second_{0};
+  std::uint64_t ticked_commands_ = 0;  // main thread only
+  std::chrono::steady_clock::time_point ticked_at_ = started_at_;
+};
+
+}  // namespace kvs::daemon

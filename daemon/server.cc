@@ -1,0 +1,107 @@
+#include "daemon/server.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string_view>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+#include "daemon/client_registry.h"
+#include "daemon/log.h"
+#include "daemon/metrics.h"
+#include "daemon/settings.h"
+
+namespace kvs::daemon {
+
+namespace {
+
+constexpr std::string_view too_many_clients = "-ERR max number of clients reached\r\n";
+
+constexpr std::string_view protected_mode_refusal =
+    "-DENIED Running in protected mode because protected mode is enabled and no password is set "
+    "for "
+    "the default user. In this mode connections are only accepted from the loopback interface. If "
+    "you want to connect from external computers, either set a password with --requirepass (or "
+    "CONFIG SET requirepass, from the loopback interface), or disable protected mode with "
+    "'CONFIG SET protected-mode no' from the loopback interface or --protected-mode no, after "
+    "making sure that the server is not reachable from the internet.\r\n";
+
+// The socket was just accepted, so its empty buffer takes the line at once, or never.
+void refuse(int fd, std::string_view line) {
+  [[maybe_unused]] const ssize_t sent =
+      ::send(fd, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::close(fd);
+}
+
+std::int64_t unix_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+}  // namespace
+
+Server::Server(Services& services, SyncTurn& turn, std::size_t workers) : services_(services) {
+  for (std::size_t i = 0; i < workers; ++i) {
+    workers_.push_back(std::make_unique<Worker>(services, turn, services.metrics.worker(i)));
+  }
+}
+
+Result<void> Server::listen(const SocketAddress& address) {
+  if (address.port != 0) {
+    if (auto free = Listener::probe(address); !free) return free;
+  }
+  SocketAddress chosen = address;
+  for (const auto& worker : workers_) {
+    const auto fd = Listener::open(chosen, services_.config.tcp_backlog);
+    if (!fd) return std::unexpected(fd.error());
+    // Port 0 lets the kernel choose; the others follow the first.
+    chosen.port = Listener::port_of(*fd);
+    Worker& here = *worker;
+    here.listen(*fd, [this, &here](AcceptedSocket socket) { admit(std::move(socket), here); });
+  }
+  port_ = chosen.port;
+  return {};
+}
+
+void Server::start() {
+  running_.store(workers_.size());
+  for (const auto& worker : workers_) {
+    worker->start([this] {
+      if (running_.fetch_sub(1) == 1) stopped_();
+    });
+  }
+}
+
+void Server::stop(std::function<void()> stopped) {
+  stopped_ = std::move(stopped);
+  for (const auto& worker : workers_) worker->stop();
+}
+
+void Server::join() {
+  for (const auto& worker : workers_) worker->join();
+}
+
+void Server::admit(AcceptedSocket socket, Worker& here) {
+  std::size_t clients = 0;
+  Worker* least = &here;
+  for (const auto& worker : workers_) {
+    clients += worker->load();
+    if (worker->load() < least->load()) least = worker.get();
+  }
+  const Settings& settings = services_.settings;
+  if (clients >= settings.maxclients.load(std::memory_order_relaxed)) {
+    here.metrics().connections_rejected.fetch_add(1, std::memory_order_relaxed);
+    return refuse(socket.fd, too_many_clients);
+  }
+  if (!socket.loopback && settings.protected_mode.load(std::memory_order_relaxed) &&
+      !settings.has_password()) {
+    here.metrics().connections_rejected.fetch_add(1, std::memory_order_relaxed);
+    return refuse(socket.fd, protected_mode_refusal);
+  }
+  auto shared = std::make_shared<ClientShared>(services_.clients.next_id(), std::move(socket.peer),
+                                               std::move(socket.local), socket.fd, unix_ms());
+  least->adopt(socket.fd, std::move(shared));
+}
+
+}  // namespace kvs::daemon

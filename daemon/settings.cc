@@ -1,0 +1,83 @@
+// settings.cc - the values, and the password behind a digest.
+//
+// Comparing digests under a random key takes the same time wherever two passwords differ and
+// however long they are, which sodium_memcmp alone cannot promise for texts of unequal length.
+#include "daemon/settings.h"
+
+#include <cassert>
+#include <unistd.h>
+#include <utility>
+
+#include <sodium.h>
+
+namespace kvs::daemon {
+
+namespace {
+
+template <class Digest>
+Digest random_key() {
+  [[maybe_unused]] const int ready = sodium_init();  // any number of times, from any thread
+  assert(ready >= 0);
+  Digest key;
+  randombytes_buf(key.data(), key.size());
+  return key;
+}
+
+}  // namespace
+
+std::uint64_t physical_memory_bytes() {
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  const long page_bytes = sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page_bytes <= 0) return std::uint64_t{1} << 30;
+  return static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
+}
+
+Settings::Settings(const Config& config)
+    : sync(config.sync),
+      maxclients(config.maxclients),
+      timeout_seconds(config.timeout.count()),
+      request_timeout_seconds(config.request_timeout.count()),
+      protected_mode(config.protected_mode),
+      proto_max_bulk_len(config.proto_max_bulk_len),
+      client_query_buffer_limit(config.client_query_buffer_limit),
+      client_output_buffer_hard(config.client_output_buffer_hard),
+      client_output_buffer_soft(config.client_output_buffer_soft),
+      client_output_buffer_soft_seconds(config.client_output_buffer_soft_seconds.count()),
+      maxmemory_clients(config.maxmemory_clients != 0 ? config.maxmemory_clients
+                                                      : physical_memory_bytes() / 4),
+      key_(random_key<Digest>()) {
+  set_password(config.requirepass);
+}
+
+Settings::Digest Settings::digest_of(std::string_view password) const {
+  Digest digest;
+  crypto_generichash(digest.data(), digest.size(),
+                     reinterpret_cast<const unsigned char*>(password.data()), password.size(),
+                     key_.data(), key_.size());
+  return digest;
+}
+
+std::string Settings::password() const {
+  std::scoped_lock lock(mutex_);
+  return password_;
+}
+
+void Settings::set_password(std::string password) {
+  const Digest digest = digest_of(password);
+  std::scoped_lock lock(mutex_);
+  password_ = std::move(password);
+  digest_ = digest;
+  has_password_.store(!password_.empty(), std::memory_order_release);
+}
+
+bool Settings::password_matches(std::string_view attempt) const {
+  const Digest attempted = digest_of(attempt);
+  Digest wanted;
+  {
+    std::scoped_lock lock(mutex_);
+    wanted = digest_;
+  }
+  return sodium_memcmp(attempted.data(), wanted.data(), wanted.size()) == 0;
+}
+
+}  // namespace kvs::daemon

@@ -1,0 +1,51 @@
+// settings.h - what CONFIG SET may change while the server runs. Thread: any.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "daemon/config.h"
+
+namespace kvs::daemon {
+
+// Memory of this machine in bytes; what percentages and automatic sizes are taken of.
+std::uint64_t physical_memory_bytes();
+
+class Settings {
+ public:
+  explicit Settings(const Config& config);
+
+  std::atomic<SyncPolicy> sync;
+  std::atomic<unsigned> maxclients;
+  std::atomic<std::int64_t> timeout_seconds;
+  std::atomic<std::int64_t> request_timeout_seconds;
+  std::atomic<bool> protected_mode;
+  std::atomic<std::uint64_t> proto_max_bulk_len;
+  std::atomic<std::uint64_t> client_query_buffer_limit;
+  std::atomic<std::uint64_t> client_output_buffer_hard;
+  std::atomic<std::uint64_t> client_output_buffer_soft;
+  std::atomic<std::int64_t> client_output_buffer_soft_seconds;
+  std::atomic<std::uint64_t> maxmemory_clients;  // resolved: never 0
+
+  bool has_password() const noexcept { return has_password_.load(std::memory_order_acquire); }
+  std::string password() const;
+  void set_password(std::string password);
+  // Compares in time that does not depend on where they differ.
+  bool password_matches(std::string_view attempt) const;
+
+ private:
+  using Digest = std::array<unsigned char, 32>;
+  Digest digest_of(std::string_view password) const;
+
+  const Digest key_;  // random: digests mean nothing outside this process
+  std::atomic<bool> has_password_{false};
+  mutable std::mutex mutex_;
+  std::string password_;  // guarded by mutex_
+  Digest digest_{};       // guarded by mutex_; of password_
+};
+
+}  // namespace kvs::daemon

@@ -1,0 +1,107 @@
+#include "daemon/worker.h"
+
+#include <chrono>
+#include <unistd.h>
+#include <utility>
+
+#include "daemon/client_registry.h"
+
+namespace kvs::daemon {
+
+Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
+    : services_(services),
+      metrics_(metrics),
+      parking_(loop_, turn, services.settings),
+      lane_(loop_, services, metrics, limits::batch_connections_max),
+      slow_lane_(loop_, services, metrics, 1),
+      read_buffer_(std::make_unique<std::array<char, limits::read_buffer_bytes>>()),
+      prepare_(uv::make_handle<uv_prepare_t>(
+          [this](uv_prepare_t* prepare) { uv_prepare_init(loop_.raw(), prepare); })),
+      each_second_(loop_, [this] {
+        const auto time = now();
+        // A connection that ends leaves the list only after libuv has closed it: not in here.
+        for (Connection& connection : connections_) connection.check_timeouts(time);
+      }) {
+  turn.add(parking_);
+  prepare_->data = this;
+  uv_prepare_start(prepare_.get(), [](uv_prepare_t* prepare) {
+    static_cast<Worker*>(prepare->data)->end_of_iteration();
+  });
+  each_second_.start_every(std::chrono::seconds(1));
+}
+
+Worker::~Worker() = default;
+
+void Worker::listen(int listening_fd, Listener::Accepted accepted) {
+  listener_ = std::make_unique<Listener>(loop_, listening_fd, std::move(accepted));
+}
+
+void Worker::start(std::function<void()> stopped) {
+  thread_ = std::thread([this, on_stopped = std::move(stopped)] {
+    loop_.run();
+    on_stopped();
+  });
+}
+
+void Worker::join() {
+  thread_.join();
+}
+
+void Worker::stop() {
+  loop_.post([this] {
+    stopping_ = true;
+    listener_.reset();
+    for (Connection& connection : connections_) connection.finish();
+    detail::start_detached(stop_when_idle());
+  });
+}
+
+Task<void> Worker::stop_when_idle() {
+  auto closed = gate_.closed();
+  co_await closed;
+  loop_.stop();
+}
+
+void Worker::adopt(int fd, std::shared_ptr<ClientShared> shared) {
+  load_.fetch_add(1, std::memory_order_relaxed);
+  loop_.post([this, fd, client = std::move(shared)]() mutable {
+    if (stopping_) {
+      ::close(fd);
+      return;
+    }
+    spawn(gate_, serve(fd, std::move(client)));
+  });
+}
+
+Task<void> Worker::serve(int fd, std::shared_ptr<ClientShared> shared) {
+  metrics_.connections_accepted.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t id = shared->id;
+  const auto connection = connections_.emplace(connections_.end(), *this, fd, shared);
+  services_.clients.add(shared, [this, id] {
+    loop_.post([this, id] {
+      for (Connection& each : connections_) each.finish_if_killed(id);
+    });
+  });
+  {
+    Task<void> life = connection->serve();
+    co_await std::move(life);
+  }
+  services_.clients.remove(id);
+  load_.fetch_sub(1, std::memory_order_relaxed);
+  connections_.erase(connection);
+}
+
+void Worker::end_of_iteration() {
+  lane_.launch();
+  slow_lane_.launch();
+  while (!to_flush_.empty()) {
+    flushing_.swap(to_flush_);
+    // A flush may let a connection go on, which may end it, but never frees it in here.
+    for (Connection* connection : flushing_) connection->flush();
+    flushing_.clear();
+    lane_.launch();
+    slow_lane_.launch();
+  }
+}
+
+}  // namespace kvs::daemon

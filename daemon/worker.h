@@ -1,0 +1,94 @@
+// worker.h - one thread, one loop, and the connections that live on it.
+//
+// The end of each loop iteration is where batching happens: first the gathered requests go to the
+// pool as one job, then every connection with replies gets one write.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include <uv.h>
+
+#include "daemon/connection.h"
+#include "daemon/context.h"
+#include "daemon/durability.h"
+#include "daemon/lane.h"
+#include "daemon/limits.h"
+#include "daemon/listener.h"
+#include "daemon/metrics.h"
+#include "protocol/async/gate.h"
+#include "protocol/async/task.h"
+#include "protocol/uv/loop.h"
+#include "protocol/uv/timer.h"
+
+namespace kvs::daemon {
+
+// Thread: the worker's own, but for what says "any thread".
+class Worker {
+ public:
+  Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics);
+  ~Worker();  // after join()
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Watches a listening socket, which it then owns. Before start().
+  void listen(int listening_fd, Listener::Accepted accepted);
+
+  // Starts the thread; `stopped` is called on it as its last act. From main.
+  void start(std::function<void()> stopped);
+  // Stops listening, lets every connection finish what it has begun, then ends the thread.
+  // Any thread.
+  void stop();
+  void join();  // from main
+
+  // Makes a connected socket a client of this loop. Any thread.
+  void adopt(int fd, std::shared_ptr<ClientShared> shared);
+  // How many clients it has or is about to get. Any thread.
+  std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+
+  // For connections.
+  uv::Loop& loop() noexcept { return loop_; }
+  Services& services() noexcept { return services_; }
+  WorkerMetrics& metrics() noexcept { return metrics_; }
+  Parking& parking() noexcept { return parking_; }
+  Lane& lane() noexcept { return lane_; }
+  Lane& slow_lane() noexcept { return slow_lane_; }
+  std::span<char> read_buffer() noexcept { return *read_buffer_; }
+  // The loop's time, read once per iteration.
+  Connection::Clock::time_point now() noexcept {
+    return Connection::Clock::time_point(std::chrono::milliseconds(uv_now(loop_.raw())));
+  }
+  void flush_later(Connection& connection) { to_flush_.push_back(&connection); }
+  void forget_flush(Connection& connection) { std::erase(to_flush_, &connection); }
+
+ private:
+  Task<void> serve(int fd, std::shared_ptr<ClientShared> shared);
+  Task<void> stop_when_idle();
+  void end_of_iteration();
+
+  uv::Loop loop_;
+  Services& services_;
+  WorkerMetrics& metrics_;
+  Parking parking_;
+  Lane lane_;
+  Lane slow_lane_;
+  std::unique_ptr<std::array<char, limits::read_buffer_bytes>> read_buffer_;
+  std::unique_ptr<Listener> listener_;
+  std::list<Connection> connections_;  // a list: their addresses stay
+  std::vector<Connection*> to_flush_;
+  std::vector<Connection*> flushing_;
+  Gate gate_;
+  bool stopping_ = false;
+  std::atomic<std::size_t> load_{0};
+  uv::HandlePtr<uv_prepare_t> prepare_;
+  uv::Timer each_second_;
+  std::thread thread_;
+};
+
+}  // namespace kvs::daemon

@@ -1,0 +1,134 @@
+#include "tests/unit/daemon/harness.h"
+
+#include <algorithm>
+#include <cctype>
+
+namespace kvs::daemon::test {
+
+std::vector<std::string> words_of(std::string_view line) {
+  std::vector<std::string> words;
+  std::size_t at = 0;
+  while (at < line.size()) {
+    if (line[at] == ' ') {
+      ++at;
+      continue;
+    }
+    const bool quoted = line[at] == '\'';
+    if (quoted) ++at;
+    const std::size_t end = std::min(line.find(quoted ? '\'' : ' ', at), line.size());
+    words.emplace_back(line.substr(at, end - at));
+    at = end + (quoted ? 1 : 0);
+  }
+  return words;
+}
+
+std::string shown(std::string_view reply) {
+  std::string text;
+  if (reply.ends_with("\r\n")) reply.remove_suffix(2);
+  for (std::size_t i = 0; i < reply.size(); ++i) {
+    if (reply.substr(i, 2) == "\r\n") {
+      text += ' ';
+      ++i;
+    } else if (reply[i] == '\0') {
+      text += "<00>";
+    } else {
+      text += reply[i];
+    }
+  }
+  return text;
+}
+
+bool fits(std::string_view text, std::string_view pattern) {
+  while (!pattern.empty()) {
+    if (pattern.starts_with("%d")) {
+      std::size_t digits = 0;
+      while (digits < text.size() && std::isdigit(static_cast<unsigned char>(text[digits])) != 0) {
+        ++digits;
+      }
+      if (digits == 0) return false;
+      text.remove_prefix(digits);
+      pattern.remove_prefix(2);
+    } else {
+      if (text.empty() || text.front() != pattern.front()) return false;
+      text.remove_prefix(1);
+      pattern.remove_prefix(1);
+    }
+  }
+  return text.empty();
+}
+
+TestServer::TestServer(Config start)
+    : config(std::move(start)),
+      commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
+                scan_commands(), connection_commands(), client_commands(), server_commands(),
+                introspection_commands(), transaction_commands()}),
+      settings(config),
+      metrics(1),
+      services{config, commands, engine, settings, clients, metrics, watches} {}
+
+namespace {
+
+std::shared_ptr<ClientShared> new_client(TestServer& server) {
+  const std::uint64_t id = server.clients.next_id();
+  return std::shared_ptr<ClientShared>(
+      new ClientShared{.id = id,
+                       .address = "127.0.0.1:" + std::to_string(50000 + id),
+                       .local_address = "127.0.0.1:4000",
+                       .fd = 7,
+                       .connected_at_ms = 1});
+}
+
+}  // namespace
+
+TestClient::TestClient(TestServer& server) : server_(server), client_(new_client(server)) {
+  client_.authenticated = !server.settings.has_password();
+  server.clients.add(client_.shared, [] {});
+}
+
+TestClient::~TestClient() {
+  drop_watches(client_, server_.watches);
+  server_.clients.remove(client_.shared->id);
+}
+
+std::string TestClient::raw(const std::vector<std::string>& words) {
+  const std::vector<std::string_view> args(words.begin(), words.end());
+  Request request;
+  request.args = args;
+  request.command = server_.commands.resolve(args, request.error);
+  WorkerMetrics& metrics = server_.metrics.worker(0);
+  client_.output.clear();
+  Position position = 0;
+  ran_inline_ =
+      answer_inline(server_.services, metrics, client_, request, position) == Inline::answered;
+  if (!ran_inline_) {
+    BatchEntry entry;
+    entry.client = &client_;
+    entry.metrics = &metrics;
+    entry.requests = std::span(&request, 1);
+    BatchEntry* const entries[] = {&entry};
+    run_batch(server_.services, entries);
+  }
+  return client_.output;
+}
+
+std::string TestClient::pipeline(const std::vector<std::string>& lines) {
+  std::vector<std::vector<std::string>> words;
+  std::vector<std::vector<std::string_view>> args;
+  std::vector<Request> requests(lines.size());
+  for (const std::string& line : lines) words.push_back(words_of(line));
+  for (const auto& w : words) args.emplace_back(w.begin(), w.end());
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    requests[i].args = args[i];
+    requests[i].command = server_.commands.resolve(args[i], requests[i].error);
+  }
+  client_.output.clear();
+  BatchEntry entry;
+  entry.client = &client_;
+  entry.metrics = &server_.metrics.worker(0);
+  entry.requests = requests;
+  BatchEntry* const entries[] = {&entry};
+  run_batch(server_.services, entries);
+  return shown(client_.output);
+}
+
+}  // namespace kvs::daemon::test
