@@ -1,0 +1,17 @@
+#include "protocol/client/errors.h"
+
+namespace kvs::client {
+
+bool may_have_happened(const Error& error) noexcept {
+  switch (error.code()) {
+    case Code::connection_lost:
+    case Code::timeout:
+    case Code::protocol:
+    case Code::cancelled:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace kvs::client

@@ -1,0 +1,123 @@
+#include "protocol/client/reply_reader.h"
+
+#include <cassert>
+#include <string>
+#include <utility>
+
+#include <hiredis/read.h>
+
+#include "protocol/client/limits.h"
+
+namespace kvs::client {
+namespace {
+
+// Puts a new object where `task` says; null when the reply has too many already.
+Reply* place(const redisReadTask* task, Reply::Kind kind) {
+  auto* const building = static_cast<ReplyReader::Building*>(task->privdata);
+  if (++building->objects > limits::reply_objects_max) {
+    building->too_many = true;
+    return nullptr;
+  }
+  Reply* reply = nullptr;
+  if (task->parent) {
+    // An array's address is stable while it is being filled: its own siblings come later.
+    auto* const array = static_cast<Reply*>(task->parent->obj);
+    reply = &array->elements.emplace_back();
+  } else {
+    reply = &building->reply.emplace();
+  }
+  reply->kind = kind;
+  return reply;
+}
+
+void* create_string(const redisReadTask* task, char* text, std::size_t bytes) {
+  const Reply::Kind kind = task->type == REDIS_REPLY_ERROR    ? Reply::Kind::error
+                           : task->type == REDIS_REPLY_STATUS ? Reply::Kind::status
+                                                              : Reply::Kind::string;
+  Reply* const reply = place(task, kind);
+  if (reply) reply->text.assign(text, bytes);
+  return reply;
+}
+
+void* create_array(const redisReadTask* task, int elements) {
+  auto* const building = static_cast<ReplyReader::Building*>(task->privdata);
+  if (static_cast<std::size_t>(elements) > limits::reply_objects_max) {
+    building->too_many = true;
+    return nullptr;
+  }
+  return place(task, Reply::Kind::array);
+}
+
+void* create_integer(const redisReadTask* task, long long value) {
+  Reply* const reply = place(task, Reply::Kind::integer);
+  if (reply) reply->integer = value;
+  return reply;
+}
+
+void* create_nil(const redisReadTask* task) {
+  return place(task, Reply::Kind::nil);
+}
+
+// `Building` owns the objects.
+void free_object(void*) {}
+
+redisReplyObjectFunctions functions{create_string, create_array, create_integer, create_nil,
+                                    free_object};
+
+}  // namespace
+
+void ReplyReader::FreeReader::operator()(redisReader* reader) const noexcept {
+  redisReaderFree(reader);
+}
+
+ReplyReader::ReplyReader() : reader_(redisReaderCreateWithFunctions(&functions)) {
+  assert(reader_);  // fails only without memory
+  reader_->privdata = &building_;
+}
+
+ReplyReader::~ReplyReader() = default;
+
+void ReplyReader::feed(std::string_view bytes) {
+  if (failure_) return;
+  partial_bytes_ += bytes.size();
+  const int fed = redisReaderFeed(reader_.get(), bytes.data(), bytes.size());
+  assert(fed == REDIS_OK);  // fails only without memory
+}
+
+Result<std::optional<Reply>> ReplyReader::next() {
+  if (failure_) return std::unexpected(*failure_);
+  void* complete = nullptr;
+  if (redisReaderGetReply(reader_.get(), &complete) != REDIS_OK) {
+    failure_.emplace(Code::protocol,
+                     building_.too_many ? "the reply has too many elements" : reader_->errstr);
+    return std::unexpected(*failure_);
+  }
+  if (complete) {
+    std::optional<Reply> reply = std::move(building_.reply);
+    building_ = {};
+    partial_bytes_ = reader_->len - reader_->pos;
+    return reply;
+  }
+  if (Result<void> bounds = check_bounds(); !bounds) {
+    failure_ = bounds.error();
+    return std::unexpected(*failure_);
+  }
+  return std::nullopt;
+}
+
+Result<void> ReplyReader::check_bounds() {
+  if (partial_bytes_ > limits::reply_bytes_max) {
+    return fail(Code::protocol, "the reply is too long");
+  }
+  // Of what is left unparsed, only the content of a string may be longer than a line.
+  const std::size_t unparsed = reader_->len - reader_->pos;
+  if (unparsed <= limits::reply_line_bytes_max) return {};
+  const std::string_view left(reader_->buf + reader_->pos, limits::reply_line_bytes_max);
+  const bool in_string = reader_->ridx >= 0 &&
+                         reader_->rstack[reader_->ridx].type == REDIS_REPLY_STRING &&
+                         left.substr(0, 32).find("\r\n") != std::string_view::npos;
+  if (!in_string) return fail(Code::protocol, "a line of the reply does not end");
+  return {};
+}
+
+}  // namespace kvs::client
