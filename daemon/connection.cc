@@ -24,6 +24,11 @@ namespace {
 // A connection that is over gets this long to read its last replies.
 constexpr auto farewell_time = 5s;
 
+std::int64_t unix_ms() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
 resp::ParserLimits parser_limits(const Settings& settings) {
   resp::ParserLimits limits;
   limits.bulk_bytes_max = static_cast<std::int64_t>(settings.proto_max_bulk_len.load());
@@ -238,8 +243,8 @@ void Connection::wake() {
 // --- Requests --------------------------------------------------------------------------------
 
 Connection::Step Connection::answer_ready() {
-  take_backlog();
   for (std::size_t answered = 0;; ++answered) {
+    if (input_.empty() && arrived_.empty()) take_backlog();
     if (over() || client_.close_after_reply) return Step::ended;
     if (answered == limits::step_requests_max ||
         client_.output.size() >= limits::step_output_bytes) {
@@ -250,6 +255,10 @@ Connection::Step Connection::answer_ready() {
     const auto outcome = parser_.parse(unread());
     switch (outcome.status) {
       case resp::RequestParser::Status::incomplete:
+        if (!backlog_.empty()) {
+          take_backlog();
+          continue;
+        }
         if (!unread().empty() && !request_begun_) request_begun_ = worker_.now();
         make_stable();
         return within_limits() ? Step::starved : Step::ended;
@@ -271,6 +280,10 @@ Connection::Step Connection::answer_ready() {
       return Step::needs_pool;
     }
     consume(outcome.consumed);
+    if (client_.auth_failures > penalized_failures_) {
+      make_stable();
+      return Step::paused;
+    }
   }
 }
 
@@ -302,6 +315,7 @@ bool Connection::collect_for_pool() {
   parser_consistent_ = true;
   std::size_t at = input_begin_;
   bool slow_lane = false;
+  bool queueing = client_.in_transaction;
   while (requests_.size() < limits::step_requests_max) {
     const auto rest = std::string_view(input_).substr(at);
     if (rest.empty()) break;
@@ -317,14 +331,16 @@ bool Connection::collect_for_pool() {
       continue;
     }
     Request request = resolve(parser_.args());
-    const bool is_slow =
-        request.command != nullptr && request.command->has(slow) && !client_.in_transaction;
+    const bool is_slow = request.command != nullptr && request.command->has(slow) && !queueing;
     if ((is_slow && !requests_.empty()) || is_http(request)) {
       parser_consistent_ = false;
       break;
     }
     slow_lane = is_slow;
     at += outcome.consumed;
+    if (request.command != nullptr && request.command->has(transaction_family)) {
+      queueing = request.command->name == "multi" || (queueing && request.command->name == "watch");
+    }
     keep_words(request);
     request_ends_.push_back(at);
     requests_.push_back(std::move(request));
@@ -472,22 +488,37 @@ void Connection::on_read(ssize_t size, const char* data) {
 bool Connection::within_limits() {
   const Settings& settings = worker_.services().settings;
   const std::size_t held = input_.size() - input_begin_ + parser_.memory_bytes();
+  account_client();
   account();
   if (held > settings.client_query_buffer_limit.load(std::memory_order_relaxed)) {
     log_warning("client {}: closed: its request exceeds client-query-buffer-limit",
                 client_.shared->address);
   } else if (!client_.authenticated && held > limits::unauthenticated_input_bytes_max) {
     log_warning("client {}: closed: too much input before AUTH", client_.shared->address);
-  } else if (accounted_bytes_ > limits::client_bytes_free &&
-             worker_.services().metrics.client_buffer_bytes.load(std::memory_order_relaxed) >
-                 settings.maxmemory_clients.load(std::memory_order_relaxed)) {
-    log_warning("client {}: closed: all clients together exceed maxmemory-clients",
-                client_.shared->address);
   } else {
-    return true;
+    return within_memory();
   }
   worker_.metrics().query_limit_closed.fetch_add(1, std::memory_order_relaxed);
   lost_ = true;
+  return false;
+}
+
+// The share of maxmemory-clients: who holds more than a little when all together hold too much
+// goes.
+bool Connection::within_memory() {
+  const Services& services = worker_.services();
+  if (accounted_bytes_ <= limits::client_bytes_free ||
+      services.metrics.client_buffer_bytes.load(std::memory_order_relaxed) <=
+          services.settings.maxmemory_clients.load(std::memory_order_relaxed)) {
+    return true;
+  }
+  static RateLimit once_a_second(1s);
+  if (once_a_second.admit()) {
+    log_warning("client {}: closed: all clients together exceed maxmemory-clients",
+                client_.shared->address);
+  }
+  worker_.metrics().query_limit_closed.fetch_add(1, std::memory_order_relaxed);
+  end("client memory limit");
   return false;
 }
 
@@ -503,7 +534,9 @@ void Connection::release() {
     }
     list_for_flush();
   }
+  account_client();
   account();
+  if (!within_memory()) return;
   const auto hard = worker_.services().settings.client_output_buffer_hard.load();
   if (hard != 0 && unsent() > hard) {
     worker_.metrics().output_limit_closed.fetch_add(1, std::memory_order_relaxed);
@@ -523,7 +556,7 @@ void Connection::flush() {
   flush_listed_ = false;
   if (ready_.empty() || write_queued_ || lost_) return;
   auto* stream = reinterpret_cast<uv_stream_t*>(&socket_);
-  const uv_buf_t buffer = uv_buf_init(ready_.data(), static_cast<unsigned>(ready_.size()));
+  const uv_buf_t buffer{.base = ready_.data(), .len = ready_.size()};
   const int tried = uv_try_write(stream, &buffer, 1);
   if (tried < 0 && tried != UV_EAGAIN) return end(uv_strerror(tried));
   const std::size_t written = tried < 0 ? 0 : static_cast<std::size_t>(tried);
@@ -533,6 +566,7 @@ void Connection::flush() {
   } else {
     queue_write(written);
   }
+  account();
   wake_if_drained();
 }
 
@@ -541,8 +575,7 @@ void Connection::queue_write(std::size_t written) {
   sent_ = written;
   write_queued_ = true;
   write_.data = this;
-  const uv_buf_t rest =
-      uv_buf_init(sending_.data() + sent_, static_cast<unsigned>(sending_.size() - sent_));
+  const uv_buf_t rest{.base = sending_.data() + sent_, .len = sending_.size() - sent_};
   const int refused = uv_write(&write_, reinterpret_cast<uv_stream_t*>(&socket_), &rest, 1,
                                [](uv_write_t* request, int status) {
                                  static_cast<Connection*>(request->data)->on_written(status);
@@ -564,6 +597,7 @@ void Connection::on_written(int status) {
   sent_ = 0;
   if (waiting_ == Waiting::close) return;  // cancelled by Closed
   if (status != 0) return end(uv_strerror(status));
+  account();
   if (!ready_.empty()) list_for_flush();
   wake_if_drained();
 }
@@ -575,6 +609,9 @@ void Connection::wake_if_drained() {
 // --- Housekeeping ------------------------------------------------------------------------------
 
 void Connection::check_timeouts(Clock::time_point now) {
+  if (lost_) return;
+  const auto idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_active_);
+  client_.shared->last_active_ms.store(unix_ms() - idle.count(), std::memory_order_relaxed);
   const Settings& settings = worker_.services().settings;
   const auto closed_by_timeout = [&](std::string_view reason) {
     worker_.metrics().timeouts_closed.fetch_add(1, std::memory_order_relaxed);
@@ -584,6 +621,7 @@ void Connection::check_timeouts(Clock::time_point now) {
     if (ends_by_ && now >= *ends_by_) closed_by_timeout("did not read its last replies");
     return;
   }
+  if (unsent() > 0 && !within_memory()) return;
   if (waiting_ == Waiting::input) {
     const std::chrono::seconds idle_max(settings.timeout_seconds.load());
     if (idle_max.count() != 0 && now - last_active_ >= idle_max) return closed_by_timeout("idle");
@@ -610,10 +648,14 @@ void Connection::check_timeouts(Clock::time_point now) {
   }
 }
 
+// What the pool may be changing is counted only when it is here.
+void Connection::account_client() {
+  client_bytes_ = client_.output.capacity() + client_.transaction_bytes;
+}
+
 void Connection::account() {
-  const std::size_t input = input_.capacity() + backlog_.capacity() + parser_.memory_bytes();
-  const std::size_t output = client_.output.capacity() + ready_.capacity() + sending_.capacity();
-  set_accounted(input + output + client_.transaction_bytes);
+  set_accounted(input_.capacity() + backlog_.capacity() + parser_.memory_bytes() +
+                ready_.capacity() + sending_.capacity() + client_bytes_);
   client_.shared->input_bytes.store(input_.size() - input_begin_, std::memory_order_relaxed);
   client_.shared->output_bytes.store(unsent(), std::memory_order_relaxed);
 }

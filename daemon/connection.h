@@ -61,7 +61,7 @@ class Connection {
   // What answer_ready() found.
   enum class Step : std::uint8_t {
     starved,     // everything that has arrived is answered, but for an incomplete request
-    paused,      // enough for one step: let the replies leave and others have their turn
+    paused,      // enough for one step: the replies leave before more is begun
     needs_pool,  // the next request must run on the pool
     ended,       // the connection is over: protocol error, limit, or told to finish
   };
@@ -107,6 +107,8 @@ class Connection {
   std::size_t unsent() const noexcept { return ready_.size() + sending_.size() - sent_; }
 
   // For maxmemory-clients
+  bool within_memory();
+  void account_client();
   void account();
   void set_accounted(std::size_t bytes);
 
@@ -151,7 +153,8 @@ class Connection {
   std::size_t drained_mark_ = 0;
   std::optional<Clock::time_point> unread_since_;  // above the soft output limit since
 
-  std::size_t accounted_bytes_ = 0;
+  std::size_t client_bytes_ = 0;     // of client_, when it was last here
+  std::size_t accounted_bytes_ = 0;  // what of all this stands in Metrics
 };
 
 }  // namespace kvs::daemon

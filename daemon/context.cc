@@ -102,11 +102,14 @@ void Context::clear(Database database) {
   services.watches.touch_database(database);
 }
 
-// Commands on all keys depend on everything committed.
 bool Context::may_look_at_all_keys() {
   keys_.would_block = keys_.would_block || keys_.access == Access::resident_only;
-  keys_.position = std::max(keys_.position, services.engine.committed());
   return keys_.access != Access::resident_only;
+}
+
+// What commands on all keys answer depends on everything that was committed when they had looked.
+void Context::depends_on_everything() {
+  keys_.position = std::max(keys_.position, services.engine.committed());
 }
 
 bool Context::has_pending_writes() const {
@@ -116,22 +119,30 @@ bool Context::has_pending_writes() const {
 Result<std::uint64_t> Context::scan(std::uint64_t cursor, std::size_t count,
                                     const ScanVisitor& visit) {
   if (!may_look_at_all_keys()) return fail(Code::would_block, "scan");
-  if (has_pending_writes()) {
-    return PendingView(services.engine, *keys_.session).scan(client.database, cursor, count, visit);
-  }
-  return services.engine.scan(client.database, cursor, count, visit);
+  auto next =
+      has_pending_writes()
+          ? PendingView(services.engine, *keys_.session).scan(client.database, cursor, count, visit)
+          : services.engine.scan(client.database, cursor, count, visit);
+  depends_on_everything();
+  return next;
 }
 
 Result<std::optional<std::string>> Context::random_key() {
   if (!may_look_at_all_keys()) return fail(Code::would_block, "random key");
-  if (has_pending_writes()) {
-    return PendingView(services.engine, *keys_.session).random_key(client.database);
-  }
-  return services.engine.random_key(client.database);
+  auto key = has_pending_writes()
+                 ? PendingView(services.engine, *keys_.session).random_key(client.database)
+                 : services.engine.random_key(client.database);
+  depends_on_everything();
+  return key;
 }
 
 DatabaseStats Context::database_stats(Database database) {
-  keys_.position = std::max(keys_.position, services.engine.committed());
+  const DatabaseStats stats = figures_of(database);
+  depends_on_everything();
+  return stats;
+}
+
+DatabaseStats Context::figures_of(Database database) const {
   if (has_pending_writes()) return PendingView(services.engine, *keys_.session).stats(database);
   return services.engine.database_stats(database);
 }

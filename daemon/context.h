@@ -24,6 +24,7 @@ namespace kvs::daemon {
 class ClientRegistry;
 class Metrics;
 class Settings;
+class SyncTurn;
 class Watches;
 struct Config;
 
@@ -36,6 +37,7 @@ struct Services {
   ClientRegistry& clients;
   Metrics& metrics;
   Watches& watches;
+  const SyncTurn& sync_turn;
 };
 
 class Context {
@@ -66,6 +68,8 @@ class Context {
   Result<std::uint64_t> scan(std::uint64_t cursor, std::size_t count, const ScanVisitor& visit);
   Result<std::optional<std::string>> random_key();
   DatabaseStats database_stats(Database database);
+  // The same for INFO, whose figures promise nothing and so wait for nothing.
+  DatabaseStats figures_of(Database database) const;
 
   // Wall clock, read once per command (once per transaction inside EXEC).
   UnixMs now() const noexcept { return now_; }
@@ -81,6 +85,7 @@ class Context {
  private:
   bool reply_too_long();
   bool may_look_at_all_keys();
+  void depends_on_everything();
   bool has_pending_writes() const;
 
   Keys& keys_;

@@ -16,21 +16,23 @@ void SyncTurn::finished(const Parking* own) {
   }
 }
 
-Parking::Parking(uv::Loop& loop, SyncTurn& turn, const Settings& settings)
+void SyncTurn::sync() {
+  const auto synced = engine_.sync();
+  if (synced || !set_failed()) return;
+  log_error("cannot sync the log, writes are refused from now on: {}", synced.error().message());
+}
+
+Parking::Parking(uv::Loop& loop, SyncTurn& turn, const Settings& settings, Gate& gate)
     : loop_(loop),
       turn_(turn),
       settings_(settings),
+      gate_(gate),
       sync_(
-          loop,
-          [this] {
-            const auto synced = turn_.engine().sync();
-            if (synced) return;
-            log_error("cannot sync the log: {}", synced.error().message());
-            turn_.set_failed();
-          },
+          loop, [this] { turn_.sync(); },
           [this] {
             turn_.finished(this);
             look();
+            gate_.leave();
           }) {}
 
 void Parking::wake() {
@@ -60,11 +62,14 @@ void Parking::look() {
   }
   waiting_.store(parked_.size());
   for (Reached* reached : released) reached->waiter_.resume();
+  // Those that wait for a sync that has failed meanwhile were released above.
   if (!parked_.empty()) start_sync_if_free();
 }
 
 void Parking::start_sync_if_free() {
-  if (!sync_.running() && turn_.take()) sync_.start();
+  if (sync_.running() || !turn_.take()) return;
+  gate_.enter();
+  sync_.start();
 }
 
 }  // namespace kvs::daemon

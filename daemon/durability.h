@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/settings.h"
+#include "protocol/async/gate.h"
 #include "protocol/uv/loop.h"
 #include "protocol/uv/pool_work.h"
 #include "storage/engine.h"
@@ -32,15 +33,18 @@ class SyncTurn {
 
   // True when the caller now has the turn and must sync, then call finished().
   bool take() noexcept { return !taken_.exchange(true); }
+  // Syncs the engine; logs the first failure. Blocks; pool thread; whoever has the turn.
+  void sync();
   // Gives the turn back and wakes every loop that has waiters, but for the caller's own parking
   // (null: the caller has none), which looks for itself. Any loop's thread.
   void finished(const Parking* own);
 
   // A failed sync is final: nobody who waits for one can be helped any more. Any thread.
-  void set_failed() noexcept { failed_.store(true); }
   bool failed() const noexcept { return failed_.load(); }
 
  private:
+  bool set_failed() noexcept { return !failed_.exchange(true); }  // true: the first time
+
   Engine& engine_;
   std::atomic<bool> taken_{false};
   std::atomic<bool> failed_{false};
@@ -50,7 +54,8 @@ class SyncTurn {
 // One per loop. Thread: the loop's, but for has_waiters and wake.
 class Parking {
  public:
-  Parking(uv::Loop& loop, SyncTurn& turn, const Settings& settings);
+  // `gate` is entered while this loop runs a sync: the loop must not end then.
+  Parking(uv::Loop& loop, SyncTurn& turn, const Settings& settings, Gate& gate);
 
   // Resumes on the loop's thread once replies that depend on `position` may leave; the result is
   // false when that has become impossible (the sync failed): the connection must then be closed
@@ -58,7 +63,11 @@ class Parking {
   class Reached {
    public:
     Reached(Parking& parking, Position position) : parking_(parking), position_(position) {}
-    bool await_ready() const noexcept { return parking_.may_leave(position_); }
+    bool await_ready() noexcept {
+      if (parking_.may_leave(position_)) return true;
+      failed_ = parking_.turn_.failed();
+      return failed_;
+    }
     void await_suspend(std::coroutine_handle<> waiter) {
       waiter_ = waiter;
       parking_.park(*this);
@@ -90,6 +99,7 @@ class Parking {
   uv::Loop& loop_;
   SyncTurn& turn_;
   const Settings& settings_;
+  Gate& gate_;
   uv::PoolWork sync_;
   std::vector<Reached*> parked_;
   std::atomic<std::size_t> waiting_{0};

@@ -4,11 +4,15 @@
 #include <cassert>
 #include <chrono>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "daemon/commands/session_state.h"
 #include "daemon/context_keys.h"
+#include "daemon/durability.h"
 #include "daemon/limits.h"
 #include "daemon/read_ahead.h"
+#include "daemon/settings.h"
 
 namespace kvs::daemon {
 
@@ -116,6 +120,24 @@ bool has_several_keys(const Request& request) {
   return request.command->keys.first != request.command->keys.last;
 }
 
+bool has_queued_writes(const Client& client) {
+  return std::any_of(client.transaction.begin(), client.transaction.end(),
+                     [](const StoredRequest& queued) { return queued.command->has(writes); });
+}
+
+// Raises `position` to what the reply in client.output from `begin` on depends on. When a sync has
+// failed that may never become safe; then the reply is an error, and reads of what is safe go on.
+void vouch(const Services& services, Client& client, std::size_t begin, Position depends_on,
+           Position& position) {
+  if (services.sync_turn.failed() && services.settings.sync.load() == SyncPolicy::always &&
+      depends_on > services.engine.synced()) {
+    client.output.resize(begin);
+    return resp::ReplyWriter(client.output, client.version)
+        .error("MISCONF The log could not be synced, what this depends on may be lost");
+  }
+  position = std::max(position, depends_on);
+}
+
 // A batch while it runs.
 class BatchRun {
  public:
@@ -163,8 +185,10 @@ class BatchRun {
     for (const Request& request : entry.requests) {
       if (client.close_after_reply) break;
       if (client.output.size() - output_begin >= limits::step_output_bytes) break;
+      const unsigned failures = client.auth_failures;
       run_request(entry, request);
       ++entry.executed;
+      if (client.auth_failures > failures) break;  // the connection makes the client wait first
     }
   }
 
@@ -173,11 +197,14 @@ class BatchRun {
     const std::size_t before = client.output.size();
     Context::Keys keys;
     if (needs_session(client, request)) {
-      if (auto open = open_session(); !open) {
+      const auto open = open_session();
+      // An engine that refuses writes has no writers: a transaction of reads needs no session then.
+      if (!open && !(request.command->has(in_session) && !has_queued_writes(client))) {
+        if (request.command->has(in_session)) leave_transaction(client, services_.watches);
         resp::ReplyWriter(client.output, client.version).error(refusal(open.error()));
         return count(*entry.metrics, request, keys, client, before);
       }
-      if (request.command->has(in_session) || has_several_keys(request)) {
+      if (open && (request.command->has(in_session) || has_several_keys(request))) {
         session_->publish_together();
       }
     }
@@ -185,10 +212,13 @@ class BatchRun {
     keys.session = session_.get();
     keys.read_ahead = &read_ahead_;
     execute(services_, client, request, keys, now_);
-    entry.position = std::max(entry.position, keys.position);
+    if (!provisional) {
+      vouch(services_, client, before, keys.position, entry.position);
+      return count(*entry.metrics, request, keys, client, before);
+    }
     count(*entry.metrics, request, keys, client, before);
-    if (!provisional) return;
-    provisional_.push_back({&entry, before, client.output.size()});
+    // Its position comes with the commit; those of pending records never come to be if that fails.
+    provisional_.push_back({&entry, &request, before, client.output.size()});
     if (session_->pending_bytes() >= limits::session_bytes_soft) commit();
   }
 
@@ -197,6 +227,7 @@ class BatchRun {
     auto session = services_.engine.begin();
     if (!session) return std::unexpected(session.error());
     session_ = std::move(*session);
+    now_ = wall_clock_ms();  // waiting for the writer's place may have taken a while
     return {};
   }
 
@@ -208,9 +239,11 @@ class BatchRun {
     for (const Provisional& reply : provisional_) {
       if (committed) reply.entry->position = std::max(reply.entry->position, *committed);
     }
-    if (!committed) replace_replies(refusal(committed.error()));
+    if (!committed) {
+      session_.reset();
+      replace_replies(refusal(committed.error()));
+    }
     provisional_.clear();
-    if (!committed) session_.reset();
   }
 
   void replace_replies(const std::string& error) {
@@ -218,8 +251,22 @@ class BatchRun {
     resp::ReplyWriter(line, resp::Version::resp2).error(error);
     // From the last to the first, so that earlier offsets stay true.
     for (auto reply = provisional_.rbegin(); reply != provisional_.rend(); ++reply) {
-      reply->entry->client->output.replace(reply->begin, reply->end - reply->begin, line);
+      const bool only_reads =
+          !reply->request->command->has(writes) && !reply->request->command->has(in_session);
+      std::string& output = reply->entry->client->output;
+      output.replace(reply->begin, reply->end - reply->begin,
+                     only_reads ? read_again(*reply->entry, *reply->request) : line);
     }
+  }
+
+  // The reply to a read that had seen pending writes which did not come to be.
+  std::string read_again(BatchEntry& entry, const Request& request) {
+    Client& client = *entry.client;
+    std::string replies = std::exchange(client.output, {});
+    Context::Keys keys;
+    execute(services_, client, request, keys, now_);
+    vouch(services_, client, 0, keys.position, entry.position);
+    return std::exchange(client.output, std::move(replies));
   }
 
   static std::string refusal(const Error& error) {
@@ -228,12 +275,13 @@ class BatchRun {
 
   struct Provisional {
     BatchEntry* entry;
+    const Request* request;
     std::size_t begin;  // of the reply in the client's output
     std::size_t end;
   };
 
   Services& services_;
-  const UnixMs now_;
+  UnixMs now_;
   ReadAhead read_ahead_;
   std::unique_ptr<WriteSession> session_;
   std::vector<Provisional> provisional_;
@@ -256,7 +304,7 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
     client.output.resize(before);
     return Inline::needs_pool;
   }
-  position = std::max(position, keys.position);
+  vouch(services, client, before, keys.position, position);
   count(metrics, request, keys, client, before);
   return Inline::answered;
 }

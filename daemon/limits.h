@@ -16,6 +16,8 @@ inline constexpr std::size_t step_requests_max = 1024;
 inline constexpr std::size_t step_output_bytes = 1 << 20;
 // Connections whose requests ride in one batch (one pool job); each brings one step's requests.
 inline constexpr std::size_t batch_connections_max = 1024;
+// Values read from the disk before a batch's write session opens.
+inline constexpr std::size_t read_ahead_bytes_max = 16 << 20;
 // While a connection's requests are being executed its input is still read, up to this; then
 // reading stops until it has caught up.
 inline constexpr std::size_t backlog_bytes_max = 1 << 20;

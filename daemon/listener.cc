@@ -139,8 +139,13 @@ Listener::Listener(uv::Loop& loop, int fd, Accepted accepted)
       poll_(uv::make_handle<uv_poll_t>([&](uv_poll_t* poll) {
         const int refused = uv_poll_init(loop.raw(), poll, fd);
         assert(refused == 0);
-      })) {
+      })),
+      retry_(loop, [this] { watch(); }) {
   poll_->data = this;
+  watch();
+}
+
+void Listener::watch() {
   uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* poll, int, int) {
     static_cast<Listener*>(poll->data)->accept_some();
   });
@@ -171,7 +176,8 @@ void Listener::accept_some() {
 }
 
 // Out of descriptors: a pending connection that nobody accepts would wake this loop for ever. It is
-// accepted with the reserve descriptor and closed, so that the client learns of it.
+// accepted with the reserve descriptor and closed, so that the client learns of it. Another thread
+// may snatch the descriptor that was freed for that; then the socket is left alone for a moment.
 void Listener::shed_one() {
   static RateLimit once_a_second(std::chrono::seconds(1));
   if (once_a_second.admit()) log_warning("out of file descriptors: connections are being refused");
@@ -179,6 +185,9 @@ void Listener::shed_one() {
   const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
   if (fd >= 0) ::close(fd);
   reserve_fd_ = open_reserve();
+  if (fd >= 0 && reserve_fd_ >= 0) return;
+  uv_poll_stop(poll_.get());
+  retry_.start_once(std::chrono::milliseconds(100));
 }
 
 }  // namespace kvs::daemon

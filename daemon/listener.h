@@ -16,6 +16,7 @@
 #include "daemon/config.h"
 #include "protocol/async/result.h"
 #include "protocol/uv/loop.h"
+#include "protocol/uv/timer.h"
 
 namespace kvs::daemon {
 
@@ -49,6 +50,7 @@ class Listener {
   Listener& operator=(const Listener&) = delete;
 
  private:
+  void watch();
   void accept_some();
   void shed_one();
 
@@ -56,6 +58,7 @@ class Listener {
   int reserve_fd_;  // given up for a moment when there are no descriptors left
   Accepted accepted_;
   uv::HandlePtr<uv_poll_t> poll_;
+  uv::Timer retry_;  // watches again after a while without descriptors
 };
 
 }  // namespace kvs::daemon

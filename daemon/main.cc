@@ -113,10 +113,10 @@ int serve(const Config& config, Engine& engine) {
   ClientRegistry clients;
   Metrics metrics(workers);
   Watches watches;
-  Services services{config, commands, engine, settings, clients, metrics, watches};
+  SyncTurn turn(engine);
+  Services services{config, commands, engine, settings, clients, metrics, watches, turn};
 
   uv::Loop loop;
-  SyncTurn turn(engine);
   Maintenance maintenance(loop, services, turn);
   Server server(services, turn, workers);
   if (auto listening = server.listen(config.addr); !listening) return fail_start(listening.error());

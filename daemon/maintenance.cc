@@ -28,15 +28,7 @@ Maintenance::Maintenance(uv::Loop& loop, Services& services, SyncTurn& turn)
     : services_(services),
       turn_(turn),
       sync_(
-          loop,
-          [this] {
-            const auto synced = services_.engine.sync();
-            if (synced) return;
-            turn_.set_failed();
-            log_error("cannot sync the log, writes are refused from now on: {}",
-                      synced.error().message());
-          },
-          [this] { sync_done(); }),
+          loop, [this] { turn_.sync(); }, [this] { sync_done(); }),
       slice_(
           loop, [this] { more_ = services_.engine.maintain(slice_budget); },
           [this] { slice_done(); }),

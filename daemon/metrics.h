@@ -47,6 +47,11 @@ class Metrics {
   // Bytes in all connections' input and output buffers: what maxmemory-clients bounds.
   std::atomic<std::uint64_t> client_buffer_bytes{0};
   std::atomic<std::uint64_t> connected_clients_peak{0};
+  void note_connected(std::uint64_t clients) noexcept {
+    std::uint64_t peak = connected_clients_peak.load(std::memory_order_relaxed);
+    while (clients > peak && !connected_clients_peak.compare_exchange_weak(peak, clients)) {
+    }
+  }
 
   std::chrono::steady_clock::time_point started_at() const noexcept { return started_at_; }
 

@@ -14,8 +14,9 @@ namespace kvs::daemon {
 
 class ReadAhead {
  public:
-  // Reads `key` when its value is present but not in memory. Errors are left for the command that
-  // will meet them again.
+  // Reads `key` when its value is present but not in memory, unless enough has been read already
+  // (limits::read_ahead_bytes_max): what is not here is read when a command asks for it, which is
+  // slower but as right. Errors are left for the command that will meet them again.
   void fetch(Engine& engine, Key key);
 
   // Sets `value` and returns true when the record of that LSN is here.
@@ -29,6 +30,7 @@ class ReadAhead {
   static std::string name_of(Key key);
 
   std::unordered_map<std::string, Value> values_;
+  std::size_t bytes_ = 0;
   std::string scratch_;
 };
 

@@ -11,7 +11,7 @@ namespace kvs::daemon {
 Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
     : services_(services),
       metrics_(metrics),
-      parking_(loop_, turn, services.settings),
+      parking_(loop_, turn, services.settings, gate_),
       lane_(loop_, services, metrics, limits::batch_connections_max),
       slow_lane_(loop_, services, metrics, 1),
       read_buffer_(std::make_unique<std::array<char, limits::read_buffer_bytes>>()),
@@ -82,6 +82,7 @@ Task<void> Worker::serve(int fd, std::shared_ptr<ClientShared> shared) {
       for (Connection& each : connections_) each.finish_if_killed(id);
     });
   });
+  services_.metrics.note_connected(services_.clients.count());
   {
     Task<void> life = connection->serve();
     co_await std::move(life);

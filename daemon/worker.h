@@ -75,6 +75,7 @@ class Worker {
   uv::Loop loop_;
   Services& services_;
   WorkerMetrics& metrics_;
+  Gate gate_;  // connections, and a sync that this loop runs
   Parking parking_;
   Lane lane_;
   Lane slow_lane_;
@@ -83,7 +84,6 @@ class Worker {
   std::list<Connection> connections_;  // a list: their addresses stay
   std::vector<Connection*> to_flush_;
   std::vector<Connection*> flushing_;
-  Gate gate_;
   bool stopping_ = false;
   std::atomic<std::size_t> load_{0};
   uv::HandlePtr<uv_prepare_t> prepare_;

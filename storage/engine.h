@@ -159,7 +159,8 @@ class Engine : public Reader {
   virtual DatabaseStats database_stats(Database database) const = 0;
   virtual EngineStats stats() const = 0;
 
-  // The newest committed position, and the newest one known to be on stable storage. Any thread.
+  // The newest committed position, and the newest one known to be on stable storage. What a read
+  // has seen or missed is covered by a committed() that is asked for afterwards. Any thread.
   virtual Position committed() const = 0;
   virtual Position synced() const = 0;
 

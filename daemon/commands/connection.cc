@@ -58,14 +58,13 @@ void reply_wrong_password(ReplyWriter& reply) {
   reply.error("WRONGPASS invalid username-password pair or user is disabled.");
 }
 
-void leave_transaction(Context& context) {
-  Client& client = context.client;
+void leave_transaction(Client& client, Watches& watches) {
   client.in_transaction = false;
   client.transaction_broken = false;
   client.transaction.clear();
   client.transaction_bytes = 0;
   client.shared->queued.store(-1, std::memory_order_relaxed);
-  drop_watches(client, context.services.watches);
+  drop_watches(client, watches);
 }
 
 namespace {
@@ -89,7 +88,7 @@ void quit_command(Context& context, Args, ReplyWriter& reply) {
 // RESET: the connection is as new.
 void reset_command(Context& context, Args, ReplyWriter& reply) {
   Client& client = context.client;
-  leave_transaction(context);
+  leave_transaction(context.client, context.services.watches);
   select_database(client, 0);
   set_protocol(client, resp::Version::resp2);
   client.authenticated = !context.services.settings.has_password();

@@ -340,7 +340,7 @@ void report_cluster(Context&, Report& report) {
 void report_keyspace(Context& context, Report& report) {
   report.section("Keyspace");
   for (unsigned database = 0; database < databases_count; ++database) {
-    const DatabaseStats stats = context.database_stats(static_cast<Database>(database));
+    const DatabaseStats stats = context.figures_of(static_cast<Database>(database));
     if (stats.keys == 0) continue;
     report.field("db" + std::to_string(database),
                  "keys=" + std::to_string(stats.keys) +

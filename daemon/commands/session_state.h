@@ -21,6 +21,6 @@ LogIn log_in(Context& context, std::string_view user, std::string_view password)
 void reply_wrong_password(resp::ReplyWriter& reply);
 
 // Leaves MULTI, with its queue and its watches.
-void leave_transaction(Context& context);
+void leave_transaction(Client& client, Watches& watches);
 
 }  // namespace kvs::daemon

@@ -56,16 +56,17 @@ void exec_command(Context& context, Args, ReplyWriter& reply) {
   Client& client = context.client;
   if (!client.in_transaction) return reply.error("ERR EXEC without MULTI");
   if (client.transaction_broken) {
-    leave_transaction(context);
+    leave_transaction(context.client, context.services.watches);
     return reply.error("EXECABORT Transaction discarded because of previous errors.");
   }
   const auto touched = watches_touched(context);
   if (!touched) {
-    if (touched.error().code() != Code::would_block) leave_transaction(context);
+    if (touched.error().code() != Code::would_block)
+      leave_transaction(context.client, context.services.watches);
     return reply_error(reply, touched.error());
   }
   if (*touched) {
-    leave_transaction(context);
+    leave_transaction(context.client, context.services.watches);
     return reply.null_array();
   }
   drop_watches(client, context.services.watches);
@@ -76,7 +77,7 @@ void exec_command(Context& context, Args, ReplyWriter& reply) {
 
 void discard_command(Context& context, Args, ReplyWriter& reply) {
   if (!context.client.in_transaction) return reply.error("ERR DISCARD without MULTI");
-  leave_transaction(context);
+  leave_transaction(context.client, context.services.watches);
   reply.ok();
 }
 

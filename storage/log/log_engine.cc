@@ -366,8 +366,9 @@ Result<Position> LogEngine::commit(PendingWrites& writes, Visibility visibility)
   if (!placed) return std::unexpected(placed.error());
   written_bytes_.fetch_add(writes.frame().size(), std::memory_order_relaxed);
   progress_.newest_clock.store(clock, std::memory_order_relaxed);
-  publish(writes, visibility, *placed);
+  // Before the index shows any of it: who sees a removal finds committed() to cover it.
   progress_.committed.store(placed->last_lsn, std::memory_order_release);
+  publish(writes, visibility, *placed);
   return placed->last_lsn;
 }
 

@@ -41,7 +41,7 @@ class Writer {
   Lsn next_lsn() const { return next_lsn_; }
 
   // Writes `frame`: frame_header_bytes of room, then `records` records as append_record wrote them.
-  // The caller publishes and then sets progress.committed. Errors: no_space, io, read_only,
+  // The caller sets progress.committed and then publishes. Errors: no_space, io, read_only,
   // too_large; nothing was written then.
   Result<Placed> append(std::string& frame, std::uint32_t records, UnixMs clock);
 

@@ -186,6 +186,7 @@ TEST_CASE("S22 who never reads is closed at the output limit") {
   std::string pipeline;
   for (int i = 0; i < 5000; ++i) pipeline += encode_request({"GET", "large"});
   Socket deaf = server.connect({.receive_buffer_bytes = 64 * kibi});
+  REQUIRE(deaf.command({"PING"}) == "+PONG\r\n");  // the server has accepted it by now
   const std::size_t files_open = server.open_files();
   deaf.send_all(pipeline);
   for (const auto end = Clock::now() + 10s;

@@ -96,7 +96,8 @@ class MapSession : public WriteSession {
  private:
   std::optional<KeyInfo> info_of(const std::optional<MapEngine::Entry>& entry) const {
     if (!entry || engine_.expired(*entry)) return std::nullopt;
-    return KeyInfo{entry->lsn, entry->value.size(), entry->expire_at};
+    // As the log engine does it: the LSN that the commit would give, if it succeeds.
+    return KeyInfo{engine_.committed() + 1, entry->value.size(), entry->expire_at};
   }
 
   MapEngine& engine_;
@@ -116,6 +117,11 @@ void MapEngine::fail_next_commit(Error error) {
 void MapEngine::fail_reads(std::optional<Error> error) {
   std::scoped_lock lock(mutex_);
   read_failure_ = std::move(error);
+}
+
+void MapEngine::refuse_writes(std::optional<Error> error) {
+  std::scoped_lock lock(mutex_);
+  refusal_ = std::move(error);
 }
 
 bool MapEngine::expired(const Entry& entry) const {
@@ -146,6 +152,10 @@ Result<std::optional<KeyInfo>> MapEngine::get(Key key, Access access, std::strin
 }
 
 Result<std::unique_ptr<WriteSession>> MapEngine::begin() {
+  {
+    std::scoped_lock lock(mutex_);
+    if (refusal_) return std::unexpected(*refusal_);
+  }
   return std::make_unique<MapSession>(*this);
 }
 

@@ -28,6 +28,8 @@ class MapEngine : public Engine {
   void set_cold(bool cold) { cold_ = cold; }
   // The next commit fails with `error`.
   void fail_next_commit(Error error);
+  // While set, no session can be begun, as of an engine whose log has failed.
+  void refuse_writes(std::optional<Error> error);
   // Every read of a value fails with `error` until it is called with nullopt.
   void fail_reads(std::optional<Error> error);
   unsigned compactions_requested() const { return compactions_requested_; }
@@ -70,6 +72,7 @@ class MapEngine : public Engine {
   Position synced_ = 0;
   std::optional<Error> commit_failure_;
   std::optional<Error> read_failure_;
+  std::optional<Error> refusal_;
 };
 
 }  // namespace kvs::test

@@ -81,6 +81,36 @@ TEST_CASE("a commit that fails turns the reply into an error, and nothing happen
   CHECK(client("SET a 2") == "+OK");
 }
 
+TEST_CASE("when a commit fails, reads of the same batch are answered without its writes") {
+  TestServer server;
+  TestClient client(server);
+  client("SET a 1");
+  server.engine.fail_next_commit(Error(Code::no_space, "No space left on device"));
+  CHECK(client.pipeline({"SET a 2", "GET a", "PING", "INCR a", "GET b"}) ==
+        "-MISCONF Errors writing to the log: No space left on device $1 1 +PONG "
+        "-MISCONF Errors writing to the log: No space left on device $-1");
+  // Else the connection would wait for a position that never comes.
+  CHECK(client.position() <= server.engine.committed());
+  CHECK(client("GET a") == "$1 1");
+}
+
+TEST_CASE("an EXEC that is refused leaves the transaction; one that only reads is not refused") {
+  TestServer server;
+  TestClient client(server);
+  client("SET a 1");
+  server.engine.refuse_writes(Error(Code::read_only, "a sync has failed"));
+  CHECK(client("MULTI") == "+OK");
+  CHECK(client("SET a 2") == "+QUEUED");
+  CHECK(client("EXEC") == "-MISCONF Errors writing to the log: a sync has failed");
+  CHECK(client("GET a") == "$1 1");
+  CHECK(client("EXEC") == "-ERR EXEC without MULTI");
+  CHECK(client("MULTI") == "+OK");
+  CHECK(client("GET a") == "+QUEUED");
+  CHECK(client("EXEC") == "*1 $1 1");
+  server.engine.refuse_writes(std::nullopt);
+  CHECK(client("SET a 3") == "+OK");
+}
+
 TEST_CASE("keys expire, and what is written behind them begins anew") {
   TestServer server;
   TestClient client(server);

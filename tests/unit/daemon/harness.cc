@@ -64,7 +64,7 @@ TestServer::TestServer(Config start)
                 introspection_commands(), transaction_commands()}),
       settings(config),
       metrics(1),
-      services{config, commands, engine, settings, clients, metrics, watches} {}
+      services{config, commands, engine, settings, clients, metrics, watches, turn} {}
 
 namespace {
 
@@ -122,12 +122,17 @@ std::string TestClient::pipeline(const std::vector<std::string>& lines) {
     requests[i].command = server_.commands.resolve(args[i], requests[i].error);
   }
   client_.output.clear();
-  BatchEntry entry;
-  entry.client = &client_;
-  entry.metrics = &server_.metrics.worker(0);
-  entry.requests = requests;
-  BatchEntry* const entries[] = {&entry};
-  run_batch(server_.services, entries);
+  // What a batch puts off comes with the next one, as a connection does it.
+  for (std::span<const Request> left = requests; !left.empty() && !client_.close_after_reply;) {
+    BatchEntry entry;
+    entry.client = &client_;
+    entry.metrics = &server_.metrics.worker(0);
+    entry.requests = left;
+    BatchEntry* const entries[] = {&entry};
+    run_batch(server_.services, entries);
+    position_ = entry.position;
+    left = left.subspan(entry.executed);
+  }
   return shown(client_.output);
 }
 

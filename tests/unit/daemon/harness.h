@@ -11,6 +11,7 @@
 #include "daemon/command_table.h"
 #include "daemon/config.h"
 #include "daemon/context.h"
+#include "daemon/durability.h"
 #include "daemon/executor.h"
 #include "daemon/metrics.h"
 #include "daemon/settings.h"
@@ -41,6 +42,7 @@ struct TestServer {
   ClientRegistry clients;
   Metrics metrics;
   Watches watches;
+  SyncTurn turn{engine};
   Services services;
 };
 
@@ -61,6 +63,8 @@ class TestClient {
   std::string pipeline(const std::vector<std::string>& lines);
 
   Client& client() { return client_; }
+  // What the replies of the last batch depend on.
+  Position position() const { return position_; }
   // Did the last request run without the pool?
   bool ran_inline() const { return ran_inline_; }
 
@@ -68,6 +72,7 @@ class TestClient {
   TestServer& server_;
   Client client_;
   bool ran_inline_ = false;
+  Position position_ = 0;
 };
 
 }  // namespace kvs::daemon::test

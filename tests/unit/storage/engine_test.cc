@@ -327,6 +327,29 @@ TEST_CASE("positions grow with commits, and sync covers what was committed befor
   CHECK((*info)->lsn == 2);
 }
 
+TEST_CASE("who misses a removed key finds the committed position to cover the removal") {
+  // Under `--sync always` a miss waits for that position: it must not be told too early.
+  const TempDir dir;
+  const auto engine = must_open(directory_options(dir.path()));
+  constexpr int keys = 20'000;
+  const auto name = [](int i) { return "key:" + std::to_string(i); };
+  for (int round = 0; round < 10; ++round) {
+    auto filling = *engine->begin();
+    for (int i = 0; i < keys; ++i) filling->put({0, name(i)}, "value", never);
+    const Position before = *filling->commit();
+    filling.reset();
+    std::thread remover([&] {
+      auto session = *engine->begin();
+      for (int i = 0; i < keys; ++i) session->remove({0, name(i)});
+      CHECK(*session->commit() == before + keys);
+    });
+    int missed = 0;
+    while (*engine->find({0, name(missed)}, Access::may_block)) missed = (missed + 1) % keys;
+    CHECK(engine->committed() == before + keys);
+    remover.join();
+  }
+}
+
 TEST_CASE("a scan visits every key that is present throughout exactly once") {
   TempDir directory;
   auto engine = must_open(directory_options(directory.path()));
