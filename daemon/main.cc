@@ -127,10 +127,11 @@ int serve(const Config& config, Engine& engine) {
     server.stop([&] { loop.post([&] { maintenance.stop([&] { loop.stop(); }); }); });
   });
 
-  server.start();
-  maintenance.start();
+  // Clients can connect from here on; whoever is answered finds this line in the log.
   log_info("kvs-server {} with engine {} listening on {}", KVS_VERSION, engine.stats().engine,
            with_port(config.addr, server.port()));
+  server.start();
+  maintenance.start();
   tell_systemd("READY=1\nSTATUS=Ready to accept connections");
   loop.run();
   server.join();
