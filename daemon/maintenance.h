@@ -39,6 +39,7 @@ class Maintenance {
   uv::PoolWork sync_;
   uv::PoolWork slice_;
   bool more_ = false;  // written by the slice, read after it
+  Position seen_position_ = 0;
   uv::Timer each_second_;
   uv::Timer next_slice_;
   uv::Timer watchdog_;
