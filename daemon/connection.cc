@@ -368,7 +368,6 @@ void Connection::keep_words(const Request& request) {
 }
 
 void Connection::put_back_unexecuted(const BatchEntry& entry) {
-  assert(entry.executed > 0);
   position_ = std::max(position_, entry.position);
   if (entry.executed < requests_.size()) parser_consistent_ = false;
   if (!parser_consistent_) {
@@ -376,6 +375,7 @@ void Connection::put_back_unexecuted(const BatchEntry& entry) {
     parser_ = resp::RequestParser(parser_limits(worker_.services().settings));
     parser_consistent_ = true;
   }
+  if (entry.executed == 0) return;
   consume(request_ends_[entry.executed - 1] - input_begin_);
   request_begun_.reset();
 }

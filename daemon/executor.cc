@@ -145,7 +145,13 @@ class BatchRun {
 
   void run(std::span<BatchEntry* const> entries) {
     read_ahead(entries);
-    for (BatchEntry* entry : entries) run_entry(*entry);
+    std::size_t output_bytes = 0;
+    for (BatchEntry* entry : entries) {
+      if (output_bytes >= limits::batch_output_bytes) break;
+      const std::size_t before = entry->client->output.size();
+      run_entry(*entry);
+      output_bytes += entry->client->output.size() - before;
+    }
     commit();
   }
 

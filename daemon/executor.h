@@ -34,8 +34,8 @@ struct BatchEntry {
   std::span<const Request> requests;
 
   // Set by run_batch: replies of requests[0..executed) are at the end of client->output and may
-  // leave once `position` is as safe as the sync policy promises. The rest was put off, because the
-  // replies have grown long or the connection ends.
+  // leave once `position` is as safe as the sync policy promises. The rest (it may be all) was put
+  // off, because replies have grown long or the connection ends.
   std::size_t executed = 0;
   Position position = 0;
 };

@@ -16,6 +16,9 @@ inline constexpr std::size_t step_requests_max = 1024;
 inline constexpr std::size_t step_output_bytes = 1 << 20;
 // Connections whose requests ride in one batch (one pool job); each brings one step's requests.
 inline constexpr std::size_t batch_connections_max = 1024;
+// Replies of one batch, over all its connections; the connections behind wait for the next batch,
+// so that what has been answered can leave, or be held against maxmemory-clients, first.
+inline constexpr std::size_t batch_output_bytes = 16 << 20;
 // Values read from the disk before a batch's write session opens.
 inline constexpr std::size_t read_ahead_bytes_max = 16 << 20;
 // While a connection's requests are being executed its input is still read, up to this; then

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <malloc.h>
 #include <memory>
 #include <string>
 #include <sys/resource.h>
@@ -73,6 +74,13 @@ EngineOptions engine_options(const Config& config) {
 std::string with_port(const SocketAddress& address, std::uint16_t port) {
   return address.ipv6 ? fmt::format("[{}]:{}", address.host, port)
                       : fmt::format("{}:{}", address.host, port);
+}
+
+// Large buffers (values of megabytes on their way) go back to the system when they are freed. Left
+// to itself glibc raises this threshold after the first of them and then keeps them, per thread.
+void return_large_buffers() {
+  constexpr int threshold_bytes = 4 << 20;
+  mallopt(M_MMAP_THRESHOLD, threshold_bytes);
 }
 
 int fail_start(const Error& error) {
@@ -148,6 +156,7 @@ int run(int argc, char** argv) {
   const unsigned io_threads = config.io_threads != 0 ? config.io_threads : worker_count(config) + 4;
   setenv("UV_THREADPOOL_SIZE", std::to_string(io_threads).c_str(), 1);
   std::signal(SIGPIPE, SIG_IGN);
+  return_large_buffers();
   raise_descriptor_limit(config);
 
   // Before the directory is touched: a second server must find out without side effects.
