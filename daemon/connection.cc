@@ -12,6 +12,7 @@
 #include "daemon/lane.h"
 #include "daemon/log.h"
 #include "daemon/settings.h"
+#include "daemon/wall_clock.h"
 #include "daemon/watches.h"
 #include "daemon/worker.h"
 
@@ -23,11 +24,6 @@ namespace {
 
 // A connection that is over gets this long to read its last replies.
 constexpr auto farewell_time = 5s;
-
-std::int64_t unix_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
 
 resp::ParserLimits parser_limits(const Settings& settings) {
   resp::ParserLimits limits;
@@ -611,7 +607,7 @@ void Connection::wake_if_drained() {
 void Connection::check_timeouts(Clock::time_point now) {
   if (lost_) return;
   const auto idle = std::chrono::duration_cast<std::chrono::milliseconds>(now - last_active_);
-  client_.shared->last_active_ms.store(unix_ms() - idle.count(), std::memory_order_relaxed);
+  client_.shared->last_active_ms.store(wall_clock_ms() - idle.count(), std::memory_order_relaxed);
   const Settings& settings = worker_.services().settings;
   const auto closed_by_timeout = [&](std::string_view reason) {
     worker_.metrics().timeouts_closed.fetch_add(1, std::memory_order_relaxed);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,15 +12,11 @@
 #include "daemon/limits.h"
 #include "daemon/read_ahead.h"
 #include "daemon/settings.h"
+#include "daemon/wall_clock.h"
 
 namespace kvs::daemon {
 
 namespace {
-
-UnixMs wall_clock_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
 
 bool may_run(const Client& client, const Command& command) {
   return client.authenticated || command.has(no_auth);

@@ -45,8 +45,6 @@ class Lane {
   // Sends what has been gathered, if nothing is in flight. Called at the end of each iteration.
   void launch();
 
-  bool idle() const noexcept { return gathering_.empty() && !work_.running(); }
-
  private:
   void run();       // pool thread
   void finished();  // loop thread

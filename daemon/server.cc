@@ -1,7 +1,6 @@
 #include "daemon/server.h"
 
 #include <algorithm>
-#include <chrono>
 #include <string_view>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "daemon/log.h"
 #include "daemon/metrics.h"
 #include "daemon/settings.h"
+#include "daemon/wall_clock.h"
 
 namespace kvs::daemon {
 
@@ -32,11 +32,6 @@ void refuse(int fd, std::string_view line) {
   [[maybe_unused]] const ssize_t sent =
       ::send(fd, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::close(fd);
-}
-
-std::int64_t unix_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
 }
 
 }  // namespace
@@ -100,7 +95,7 @@ void Server::admit(AcceptedSocket socket, Worker& here) {
     return refuse(socket.fd, protected_mode_refusal);
   }
   auto shared = std::make_shared<ClientShared>(services_.clients.next_id(), std::move(socket.peer),
-                                               std::move(socket.local), socket.fd, unix_ms());
+                                               std::move(socket.local), socket.fd, wall_clock_ms());
   least->adopt(socket.fd, std::move(shared));
 }
 
