@@ -3,34 +3,103 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <random>
+#include <string_view>
 
 #include "storage/error.h"
 
 namespace kvs::test {
 namespace {
 
-// Smaller than a disk's, since the files of these tests are: what is torn here into several pieces
-// would be one sector otherwise, and the order in which they arrive would not be tested.
-constexpr std::size_t sector_bytes = 32;
+// How the sectors that a failed sync has lost are counted.
+constexpr std::size_t page_bytes = 32;
+// Beyond these only the newest and the last synced contents are told apart.
+constexpr std::size_t between_bytes_max = std::size_t{16} << 10;
+constexpr std::size_t between_max = 16;
 
 std::unexpected<Error> failed(int reason, std::string_view what, const std::string& name) {
   return std::unexpected(io_error(reason, what, name));
 }
 
+// Called before each change of a file's contents.
+void remember(SimFs::Inode& inode) {
+  if (inode.now.size() > between_bytes_max || inode.between.size() >= between_max) return;
+  inode.between.push_back(inode.now);
+}
+
+// A range that was written is nothing that a failed sync has lost any more.
+void written(SimFs::Inode& inode, std::size_t from_bytes, std::size_t to_bytes) {
+  if (inode.lost.empty()) return;
+  for (std::size_t page = from_bytes / page_bytes; page * page_bytes < to_bytes; ++page) {
+    inode.lost.erase(page);
+  }
+}
+
+void sync_contents(SimFs::Inode& inode) {
+  std::string synced = inode.now;
+  for (const std::size_t page : inode.lost) {
+    const std::size_t at = page * page_bytes;
+    for (std::size_t i = at; i < std::min(at + page_bytes, synced.size()); ++i) {
+      synced[i] = i < inode.durable.size() ? inode.durable[i] : '\0';
+    }
+  }
+  inode.durable = std::move(synced);
+  inode.between.clear();
+}
+
+void fail_sync(SimFs::Inode& inode) {
+  for (std::size_t page = 0; page * page_bytes < inode.now.size(); ++page) {
+    const std::size_t at = page * page_bytes;
+    const std::string_view now = std::string_view(inode.now).substr(at, page_bytes);
+    if (at >= inode.durable.size() ||
+        now != std::string_view(inode.durable).substr(at, page_bytes)) {
+      inode.lost.insert(page);
+    }
+  }
+}
+
+// The ways that something may have been: as of the last sync, in between, now. The first and the last
+// keep their places; what is equal counts once otherwise.
+template <class T>
+void to_options(std::vector<T>& ways) {
+  const T oldest = ways.front();
+  const T newest = ways.back();
+  std::vector<T> options{oldest};
+  for (const T& way : ways) {
+    if (way == newest || std::find(options.begin(), options.end(), way) != options.end()) continue;
+    options.push_back(way);
+  }
+  if (newest != oldest || options.size() > 1) options.push_back(newest);
+  ways = std::move(options);
+}
+
 // One of the states a file may be in that was not synced since `inode.durable`.
-std::string survivor(const SimFs::Inode& inode, std::mt19937_64& random) {
-  const std::string& size_of = (random() & 1) != 0 ? inode.now : inode.durable;
-  std::string bytes(size_of.size(), '\0');
-  // Mostly all or nothing now and then, so that the edges are met too.
-  const std::uint64_t bias = random() % 4;
+std::string survivor(const SimFs::Inode& inode, std::size_t sector_bytes,
+                     const SimFs::Choose& choose) {
+  std::vector<const std::string*> contents{&inode.durable};
+  for (const std::string& older : inode.between) contents.push_back(&older);
+  contents.push_back(&inode.now);
+
+  std::vector<std::size_t> sizes;
+  for (const std::string* each : contents) sizes.push_back(each->size());
+  to_options(sizes);
+  std::string bytes(sizes[choose(SimFs::Item::size, sizes.size())], '\0');
+
+  std::vector<std::string_view> options;
   for (std::size_t at = 0; at < bytes.size(); at += sector_bytes) {
-    const bool newer = bias == 0 ? true : bias == 1 ? false : (random() & 1) != 0;
-    const std::string& from = newer ? inode.now : inode.durable;
-    if (at >= from.size()) continue;
-    const std::size_t count = std::min({sector_bytes, from.size() - at, bytes.size() - at});
-    std::copy_n(from.begin() + static_cast<std::ptrdiff_t>(at), count,
-                bytes.begin() + static_cast<std::ptrdiff_t>(at));
+    const std::size_t count = std::min(sector_bytes, bytes.size() - at);
+    options.clear();
+    for (const std::string* each : contents) {
+      const std::string_view sector =
+          at < each->size() ? std::string_view(*each).substr(at, count) : std::string_view();
+      options.push_back(sector);
+    }
+    to_options(options);
+    const std::size_t chosen =
+        options.size() == 1 ? 0 : choose(SimFs::Item::sector, options.size());
+    std::copy(options[chosen].begin(), options[chosen].end(),
+              bytes.begin() + static_cast<std::ptrdiff_t>(at));
   }
   return bytes;
 }
@@ -63,6 +132,8 @@ class SimFile final : public File {
       reason = ENOSPC;
     }
     if (reason != 0) bytes = bytes.substr(0, bytes.size() / 2);
+    remember(*inode_);
+    written(*inode_, offset_bytes, offset_bytes + bytes.size());
     if (inode_->now.size() < offset_bytes + bytes.size()) {
       inode_->now.resize(offset_bytes + bytes.size());
     }
@@ -75,9 +146,10 @@ class SimFile final : public File {
   Result<void> sync_data() override {
     std::scoped_lock lock(fs_->mutex_);
     if (const int reason = fs_->enter(SimCall::sync_data, name_)) {
+      fail_sync(*inode_);
       return failed(reason, "sync", name_);
     }
-    inode_->durable = inode_->now;
+    sync_contents(*inode_);
     return {};
   }
 
@@ -91,7 +163,10 @@ class SimFile final : public File {
       reason = ENOSPC;
     }
     if (reason != 0) return failed(reason, "allocate", name_);
-    if (size < bytes) inode_->now.resize(bytes);
+    if (size < bytes) {
+      remember(*inode_);
+      inode_->now.resize(bytes);
+    }
     return {};
   }
 
@@ -100,6 +175,8 @@ class SimFile final : public File {
     if (const int reason = fs_->enter(SimCall::truncate, name_)) {
       return failed(reason, "truncate", name_);
     }
+    remember(*inode_);
+    written(*inode_, bytes, inode_->now.size());
     inode_->now.resize(bytes);
     return {};
   }
@@ -148,6 +225,8 @@ class SimDirectory final : public Directory {
     if (const int reason = fs_->enter(SimCall::open, entry)) return failed(reason, "create", entry);
     if (found != files.end()) {
       if (mode == OpenMode::create_new) return failed(EEXIST, "create", entry);
+      remember(*found->second);
+      written(*found->second, 0, found->second->now.size());
       found->second->now.clear();
       return std::make_unique<SimFile>(fs_, found->second, entry);
     }
@@ -231,6 +310,19 @@ std::uint64_t SimFs::used_bytes() const {
 
 void SimFs::power_cut(Keep keep, std::uint64_t seed) {
   std::mt19937_64 random(seed);
+  // Mostly all or nothing of a file now and then, so that the edges are met too.
+  std::uint64_t bias = 0;
+  power_cut([&](Item item, std::size_t options) {
+    if (keep == Keep::nothing) return std::size_t{0};
+    if (keep == Keep::everything) return options - 1;
+    if (item == Item::size) bias = random() % 4;
+    if (item == Item::sector && bias == 0) return options - 1;
+    if (item == Item::sector && bias == 1) return std::size_t{0};
+    return static_cast<std::size_t>(random() % options);
+  });
+}
+
+void SimFs::power_cut(const Choose& choose) {
   std::map<std::string, std::shared_ptr<Inode>> names;
   std::set<std::string> all;
   for (const auto& [name, inode] : entries_->now) all.insert(name);
@@ -238,10 +330,10 @@ void SimFs::power_cut(Keep keep, std::uint64_t seed) {
   for (const std::string& name : all) {
     const auto now = entries_->now.find(name);
     const auto durable = entries_->durable.find(name);
-    const bool newer = keep == Keep::everything || (keep == Keep::some && (random() & 1) != 0);
-    const auto& [from, end] =
-        newer ? std::pair(now, entries_->now.end()) : std::pair(durable, entries_->durable.end());
-    if (from != end) names[name] = from->second;
+    const auto newer = now == entries_->now.end() ? nullptr : now->second;
+    const auto older = durable == entries_->durable.end() ? nullptr : durable->second;
+    const auto& kept = newer == older || choose(Item::name, 2) != 0 ? newer : older;
+    if (kept != nullptr) names[name] = kept;
   }
   entries_ = std::make_shared<Entries>();
   std::map<Inode*, std::shared_ptr<Inode>> survivors;
@@ -249,9 +341,7 @@ void SimFs::power_cut(Keep keep, std::uint64_t seed) {
     auto& after = survivors[inode.get()];
     if (after == nullptr) {
       after = std::make_shared<Inode>();
-      after->now = keep == Keep::everything ? inode->now
-                   : keep == Keep::nothing  ? inode->durable
-                                            : survivor(*inode, random);
+      after->now = survivor(*inode, sector_bytes, choose);
       after->durable = after->now;
     }
     entries_->now[name] = after;
@@ -260,6 +350,16 @@ void SimFs::power_cut(Keep keep, std::uint64_t seed) {
   calls_ = 0;
   power_off_at = 0;
   hook = nullptr;
+}
+
+std::uint64_t SimFs::digest() const {
+  const std::hash<std::string_view> hash;
+  std::uint64_t digest = 0;
+  for (const auto& [name, inode] : entries_->now) {
+    digest = digest * 0x9e3779b97f4a7c15 + hash(name);
+    digest = digest * 0x9e3779b97f4a7c15 + hash(inode->now);
+  }
+  return digest;
 }
 
 std::shared_ptr<SimFs> SimFs::fork() const {
@@ -274,6 +374,7 @@ std::shared_ptr<SimFs> SimFs::fork() const {
   for (const auto& [name, inode] : entries_->durable)
     copy->entries_->durable[name] = copy_of(inode);
   copy->capacity_bytes = capacity_bytes;
+  copy->sector_bytes = sector_bytes;
   return copy;
 }
 

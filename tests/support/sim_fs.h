@@ -1,8 +1,10 @@
 // sim_fs.h - a file system in memory that knows what a power cut may leave (storage/fs.h).
 //
-// Each file has its contents now and as of its last sync; each directory its entries now and as of
-// its last sync. `power_cut` picks, by a seed, one of the states that the rules allow: of every
-// unsynced sector the old or the new bytes, of the size either, of every unsynced name either.
+// Each file has its contents now, as of its last sync and in between; so have names. `power_cut`
+// picks one of the states that the rules allow: of every unsynced sector the bytes of any time since
+// the sync, of the size and of every unsynced name likewise. What a failed sync was to write counts
+// as lost until it is written again, however many later syncs succeed, since Linux takes the pages
+// for clean.
 // Faults: a hook sees every call that changes something, in order, and may make it fail; after
 // `power_off_at` calls everything fails, as on a machine that is going down.
 #pragma once
@@ -37,6 +39,8 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   struct Inode {
     std::string now;
     std::string durable;
+    std::vector<std::string> between;  // contents before each change since the last sync
+    std::set<std::size_t> lost;        // sectors that a failed sync was to write
   };
   struct Entries {
     std::map<std::string, std::shared_ptr<Inode>> now;
@@ -59,10 +63,25 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   std::uint64_t calls() const { return calls_; }
   bool powered_off() const { return power_off_at != 0 && calls_ >= power_off_at; }
 
+  // The unit in which unsynced bytes survive. The default is smaller than a disk's, since the files
+  // of these tests are: what is torn here into several pieces would be one sector otherwise, and the
+  // order in which they arrive would not be tested. A divisor of it, or a multiple, is fine.
+  std::size_t sector_bytes = 32;
+
   // What share of what was not synced a power cut keeps.
   enum class Keep { nothing, everything, some };
   // Everybody who had files open must be gone. Resets power_off_at and the hook.
   void power_cut(Keep keep, std::uint64_t seed);
+
+  // One thing that a power cut decides; it says how many ways there are and is told which one:
+  // 0 is the oldest (as of the last sync), options - 1 the newest. Asked in the same order whenever
+  // the answers are the same; a file's size is asked for before its sectors, even when it is known.
+  enum class Item { name, size, sector };
+  using Choose = std::function<std::size_t(Item item, std::size_t options)>;
+  void power_cut(const Choose& choose);
+
+  // Equal for equal names and contents. What is not synced is not looked at.
+  std::uint64_t digest() const;
 
   // The only directory there is, for tests that look at or damage files.
   std::map<std::string, std::shared_ptr<Inode>>& files() { return entries_->now; }

@@ -88,7 +88,10 @@ bool Workload::session(Engine& engine) {
     }
   }
   if (below(2) == 0) (*session)->publish_together();
+  committing_ = std::move(after);
   auto committed = (*session)->commit();
+  after = std::move(*committing_);
+  committing_.reset();
   if (!committed) {
     attempted_ = std::move(after);
     return false;
@@ -122,12 +125,22 @@ bool Workload::allows(const State& found) const {
   for (const State& state : states_) {
     if (visible(state, now()) == found) return true;
   }
+  if (committing_ && visible(*committing_, now()) == found) return true;
   return attempted_ && visible(*attempted_, now()) == found;
 }
 
+Workload Workload::copy() const {
+  Workload other = *this;
+  other.clock_ = std::make_shared<UnixMs>(*clock_);
+  return other;
+}
+
 void Workload::adopt(const State& found) {
-  states_ = {found};
+  // `found` may be one of those that are forgotten.
+  std::vector<State> states{found};
+  states_ = std::move(states);
   attempted_.reset();
+  committing_.reset();
 }
 
 }  // namespace kvs::test

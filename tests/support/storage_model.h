@@ -65,13 +65,17 @@ class Workload {
   // The states that may be found after a crash: the last synced one and those after it.
   const std::vector<State>& states() const { return states_; }
   const State& newest() const { return states_.back(); }
-  // A session that failed may be found too, if the machine went down with it; null otherwise.
+  // A session that failed may be found too, if the machine went down with it; null otherwise. One
+  // that is being committed just now (seen from a hook of the file system) may as well.
   const State* attempted() const { return attempted_ ? &*attempted_ : nullptr; }
 
   // Is `found` one of those states, as readers see them now?
   bool allows(const State& found) const;
   // Forgets all states but `found`, which the engine holds after a reopening.
   void adopt(const State& found);
+
+  // Another one in the same state that goes its own way, with a clock of its own.
+  Workload copy() const;
 
   UnixMs now() const { return *clock_; }
   std::shared_ptr<UnixMs> clock() const { return clock_; }
@@ -84,6 +88,7 @@ class Workload {
   const WorkloadOptions options_;
   std::vector<State> states_;
   std::optional<State> attempted_;
+  std::optional<State> committing_;
   std::shared_ptr<UnixMs> clock_ = std::make_shared<UnixMs>(1'000'000);
   std::uint64_t next_value_ = 0;
 };
