@@ -1,5 +1,6 @@
 #include "tests/support/storage_model.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace kvs::test {
@@ -53,41 +54,69 @@ std::string to_text(const State& state) {
   return text;
 }
 
+std::string Workload::fresh_value(std::size_t bytes) {
+  std::string value = std::to_string(++next_value_) + ":";
+  value.resize(std::max(bytes, value.size()), 'v');
+  return value;
+}
+
 bool Workload::session(Engine& engine) {
+  using Kind = ModelOperation::Kind;
+  std::vector<ModelOperation> operations(1 + below(4));
+  for (ModelOperation& operation : operations) {
+    operation.key = {static_cast<Database>(below(options_.databases)),
+                     "key" + std::to_string(below(options_.keys))};
+    const std::uint64_t what = below(20);
+    if (what < 13) {
+      operation.kind = Kind::put;
+      operation.value.value = fresh_value(2 + below(options_.value_bytes_max + 1));
+      if (options_.deadlines && below(4) == 0) {
+        operation.value.expire_at = now() + static_cast<UnixMs>(below(40)) - 5;
+      }
+    } else if (what < 18 || !options_.clears) {
+      operation.kind = Kind::remove;
+    } else {
+      operation.kind = what < 19 ? Kind::clear : Kind::read;
+    }
+  }
+  return commit(engine, operations, below(2) == 0 ? Appear::together : Appear::one_by_one);
+}
+
+bool Workload::commit(Engine& engine, const std::vector<ModelOperation>& operations,
+                      Appear appear) {
+  using Kind = ModelOperation::Kind;
   auto session = engine.begin();
   if (!session) return false;
   State after = newest();
-  const std::uint64_t writes = 1 + below(4);
   bool consistent = true;
-  for (std::uint64_t i = 0; i < writes; ++i) {
-    const ModelKey key{static_cast<Database>(below(options_.databases)),
-                       "key" + std::to_string(below(options_.keys))};
-    const std::uint64_t what = below(20);
-    if (what < 13) {
-      ModelValue value{.value = std::to_string(++next_value_) + ":"};
-      value.value.resize(value.value.size() + below(options_.value_bytes_max + 1), 'v');
-      if (options_.deadlines && below(4) == 0) {
-        value.expire_at = now() + static_cast<UnixMs>(below(40)) - 5;
+  for (const ModelOperation& operation : operations) {
+    const ModelKey& model_key = operation.key;
+    const Key key{model_key.first, model_key.second};
+    switch (operation.kind) {
+      case Kind::put:
+        (*session)->put(key, operation.value.value, operation.value.expire_at);
+        after[model_key] = operation.value;
+        break;
+      case Kind::remove:
+        (*session)->remove(key);
+        after.erase(model_key);
+        break;
+      case Kind::clear:
+        (*session)->clear(key.database);
+        std::erase_if(after, [&](const auto& entry) { return entry.first.first == key.database; });
+        break;
+      case Kind::read: {
+        std::string value;
+        auto read = (*session)->get(key, Access::may_block, value);
+        const State seen = visible(after, now());
+        const auto expected = seen.find(model_key);
+        const bool hit = read && read->has_value();
+        consistent = consistent && read && hit == (expected != seen.end()) &&
+                     (!hit || value == expected->second.value);
       }
-      (*session)->put({key.first, key.second}, value.value, value.expire_at);
-      after[key] = value;
-    } else if (what < 18 || !options_.clears) {
-      (*session)->remove({key.first, key.second});
-      after.erase(key);
-    } else if (what < 19) {
-      (*session)->clear(key.first);
-      std::erase_if(after, [&](const auto& entry) { return entry.first.first == key.first; });
-    } else {
-      std::string value;
-      auto read = (*session)->get({key.first, key.second}, Access::may_block, value);
-      const State seen = visible(after, now());
-      const auto expected = seen.find(key);
-      const bool hit = read && read->has_value();
-      consistent = consistent && read && hit == (expected != seen.end()) &&
-                   (!hit || value == expected->second.value);
     }
   }
-  if (below(2) == 0) (*session)->publish_together();
+  if (appear == Appear::together) (*session)->publish_together();
   committing_ = std::move(after);
   auto committed = (*session)->commit();
   after = std::move(*committing_);
@@ -102,23 +131,29 @@ bool Workload::session(Engine& engine) {
   return true;
 }
 
-bool Workload::step(Engine& engine) {
-  const std::uint64_t what = below(20);
-  if (what < 11) return session(engine);
-  if (what < 14) {
-    const std::size_t before = states_.size();
-    if (!engine.sync()) return false;
-    states_.erase(states_.begin(), states_.begin() + static_cast<std::ptrdiff_t>(before - 1));
-    return true;
-  }
-  if (what < 16) {
-    *clock_ += static_cast<UnixMs>(below(12));
-    return true;
-  }
-  if (what < 17) engine.request_compaction();
+bool Workload::sync(Engine& engine) {
+  const std::size_t before = states_.size();
+  if (!engine.sync()) return false;
+  states_.erase(states_.begin(), states_.begin() + static_cast<std::ptrdiff_t>(before - 1));
+  return true;
+}
+
+bool Workload::maintain(Engine& engine) {
   for (int i = 0; i < 100 && engine.maintain(std::chrono::milliseconds(20)); ++i) {
   }
   return !engine.stats().read_only;
+}
+
+bool Workload::step(Engine& engine) {
+  const std::uint64_t what = below(20);
+  if (what < 11) return session(engine);
+  if (what < 14) return sync(engine);
+  if (what < 16) {
+    pass_time(static_cast<UnixMs>(below(12)));
+    return true;
+  }
+  if (what < 17) engine.request_compaction();
+  return maintain(engine);
 }
 
 bool Workload::allows(const State& found) const {

@@ -43,6 +43,15 @@ State contents(Engine& engine);
 
 std::string to_text(const State& state);
 
+// One thing that a session does; a read is compared with what the session should see.
+struct ModelOperation {
+  enum class Kind : std::uint8_t { put, remove, clear, read };
+  Kind kind = Kind::put;
+  ModelKey key;
+  ModelValue value = {};
+};
+enum class Appear : std::uint8_t { one_by_one, together };
+
 struct WorkloadOptions {
   unsigned keys = 6;
   unsigned databases = 2;
@@ -61,6 +70,14 @@ class Workload {
 
   // Does one thing; returns false when the engine reported an error.
   bool step(Engine& engine);
+
+  // The single things. Each returns false when the engine reported an error.
+  bool commit(Engine& engine, const std::vector<ModelOperation>& operations, Appear appear);
+  bool sync(Engine& engine);
+  bool maintain(Engine& engine);
+  void pass_time(UnixMs milliseconds) { *clock_ += milliseconds; }
+  // A value that no other has, of at least `bytes`.
+  std::string fresh_value(std::size_t bytes);
 
   // The states that may be found after a crash: the last synced one and those after it.
   const std::vector<State>& states() const { return states_; }
