@@ -81,10 +81,11 @@ void flip(SimFs& fs, const std::string& name, std::size_t bit) {
   inode.durable = inode.now;
 }
 
-void flip_before_open(std::uint64_t seed, Stop stop, Outcomes& outcomes) {
+void flip_before_open(std::uint64_t seed, Stop stop, std::uint64_t segment_bytes,
+                      Outcomes& outcomes) {
   CAPTURE(seed);
   Workload workload(seed, {});
-  const auto image = reference(workload, stop, 400);
+  const auto image = reference(workload, stop, segment_bytes);
   for (const auto& [name, inode] : image->files()) {
     CAPTURE(name);
     for (std::size_t bit = 0; bit < inode->now.size() * 8; ++bit) {
@@ -93,7 +94,7 @@ void flip_before_open(std::uint64_t seed, Stop stop, Outcomes& outcomes) {
       flip(*damaged, name, bit);
       const std::uint64_t before = damaged->digest();
       ++outcomes.flips;
-      auto engine = open_engine("", crash_options(damaged, workload));
+      auto engine = open_engine("", crash_options(damaged, workload, segment_bytes));
       if (!engine) {
         const Code code = engine.error().code();
         REQUIRE_MESSAGE((code == Code::corrupt || code == Code::wrong_engine),
@@ -153,12 +154,14 @@ TEST_CASE("any one bit of any file may flip: detected or harmless, and never a w
   Outcomes killed;
   Outcomes open;
   for (std::uint64_t round = 0; round < (effort + 1) / 2; ++round) {
-    flip_before_open(seed + round, Stop::clean, clean);
-    flip_before_open(seed + round, Stop::killed, killed);
+    flip_before_open(seed + round, Stop::clean, 400, clean);
+    flip_before_open(seed + round, Stop::killed, 400, killed);
+    // So long that what was synced and what was not lie in one segment.
+    flip_before_open(seed + round, Stop::killed, 4000, killed);
     flip_while_open(seed + round, open);
   }
   const auto tell = [](const char* what, const Outcomes& outcomes) {
-    MESSAGE("bit flips " + std::string(what) + ": ", outcomes.flips, " flipped, ", outcomes.refused,
+    MESSAGE("bit flips ", std::string(what), ": ", outcomes.flips, " flipped, ", outcomes.refused,
             " refused by the open, ", outcomes.errors, " answered by an error, ", outcomes.harmless,
             " harmless, 0 wrong values");
   };

@@ -122,6 +122,7 @@ bool Workload::commit(Engine& engine, const std::vector<ModelOperation>& operati
   after = std::move(*committing_);
   committing_.reset();
   if (!committed) {
+    failed_.push_back(after);
     attempted_ = std::move(after);
     return false;
   }
@@ -134,6 +135,8 @@ bool Workload::commit(Engine& engine, const std::vector<ModelOperation>& operati
 bool Workload::sync(Engine& engine) {
   const std::size_t before = states_.size();
   if (!engine.sync()) return false;
+  attempted_.reset();
+  failed_.clear();
   states_.erase(states_.begin(), states_.begin() + static_cast<std::ptrdiff_t>(before - 1));
   return true;
 }
@@ -161,7 +164,8 @@ bool Workload::allows(const State& found) const {
     if (visible(state, now()) == found) return true;
   }
   if (committing_ && visible(*committing_, now()) == found) return true;
-  return attempted_ && visible(*attempted_, now()) == found;
+  return std::any_of(failed_.begin(), failed_.end(),
+                     [&](const State& state) { return visible(state, now()) == found; });
 }
 
 Workload Workload::copy() const {
@@ -175,6 +179,7 @@ void Workload::adopt(const State& found) {
   std::vector<State> states{found};
   states_ = std::move(states);
   attempted_.reset();
+  failed_.clear();
   committing_.reset();
 }
 
