@@ -88,6 +88,8 @@ Result<std::unique_ptr<Engine>> LogEngine::open(std::unique_ptr<Directory> direc
 // Starts a new log. MANIFEST comes last: as long as it is missing, nothing can have been written,
 // and a start that was interrupted is started again.
 Result<void> LogEngine::initialise() {
+  // The start before may have failed to sync the name of ENGINE: a log without it would be refused.
+  if (auto synced = directory_->sync(); !synced) return synced;
   auto names = directory_->list();
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {

@@ -165,3 +165,31 @@ TEST_CASE(
           static_cast<std::uint64_t>(static_cast<double>(counts.states) / took.count()),
           " states/s, 0 violations");
 }
+
+TEST_CASE("a first start that failed at any call, was repeated and cut off, can be repeated again") {
+  for (std::uint64_t fails = 1;; ++fails) {
+    CAPTURE(fails);
+    const auto failed = std::make_shared<SimFs>();
+    const Workload workload(1, {});
+    failed->hook = [&](SimCall, const std::string&, std::uint64_t number) {
+      return number == fails ? EIO : 0;
+    };
+    const bool met = !open_engine("", crash_options(failed, workload));
+    failed->hook = nullptr;
+    CrashCounts counts;
+    std::string problem;
+    failed->hook = [&](SimCall, const std::string&, std::uint64_t) {
+      for (std::uint64_t seed = 0; seed < 50 && problem.empty(); ++seed) {
+        const auto disk = failed->fork();
+        disk->power_cut(SimFs::Keep::some, seed);
+        problem = check_survivor(disk, workload, 400, Depth::compare, seed, counts);
+      }
+      return 0;
+    };
+    const auto repeated = open_engine("", crash_options(failed, workload));
+    failed->hook = nullptr;
+    REQUIRE_MESSAGE(problem.empty(), problem);
+    REQUIRE(repeated);
+    if (!met) break;
+  }
+}

@@ -96,6 +96,12 @@ ServerProcess::Start ServerProcess::try_start(const std::vector<std::string>& mo
   command.arguments.insert(command.arguments.end(), options_.arguments.begin(),
                            options_.arguments.end());
   command.arguments.insert(command.arguments.end(), more.begin(), more.end());
+  if (!options_.launcher.empty()) {
+    std::vector<std::string> words(options_.launcher.begin() + 1, options_.launcher.end());
+    words.push_back(command.program.string());
+    command.arguments.insert(command.arguments.begin(), words.begin(), words.end());
+    command.program = options_.launcher.front();
+  }
   command.environment = options_.environment;
 
   const auto begin = Clock::now();

@@ -25,6 +25,8 @@ struct ServerOptions {
   std::string host = "127.0.0.1";
   std::filesystem::path dir;      // empty: a new one, removed at the end
   std::filesystem::path program;  // empty: the build's kvs-server
+  // A program, and its arguments, that becomes the server and keeps its process id: strace -D.
+  std::vector<std::string> launcher;
   std::chrono::milliseconds ready_timeout = std::chrono::seconds(20);
 };
 
