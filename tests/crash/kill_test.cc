@@ -106,7 +106,7 @@ TEST_CASE("SIGKILL at chosen system calls loses nothing acknowledged") {
     try {
       ServerProcess server({.arguments = arguments,
                             .dir = dir.path(),
-                            .launcher = {strace, "-D", "-f", "-qq", "--seccomp-bpf", "-o",
+                            .launcher = {strace, "-D", "-f", "-qq", "-o",
                                          "/dev/null", "-e", "trace=" + call, "-e",
                                          "inject=" + call + ":signal=KILL:when=" + when}});
       load.start(server);
