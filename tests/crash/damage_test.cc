@@ -22,8 +22,8 @@ namespace {
 
 struct Outcomes {
   std::uint64_t flips = 0;
-  std::uint64_t refused = 0;       // by the open
-  std::uint64_t errors = 0;        // of reads that name the corruption
+  std::uint64_t refused = 0;  // by the open
+  std::uint64_t errors = 0;   // of reads that name the corruption
   std::uint64_t harmless = 0;
 };
 

@@ -4,7 +4,8 @@
 // a small alphabet are run, on a new log and on one that has lived. The power goes before each call
 // of the last operation (that of an earlier one is another, shorter sequence) and after it; and all
 // the states that the disk may be in then are opened. Where these are too many, a fixed choice of
-// them: nothing kept, everything, each single thing alone kept, each alone lost, and some by chance.
+// them: nothing kept, everything, each single thing alone kept, each alone lost, and some by
+// chance.
 //
 //   KVS_EXHAUSTIVE_OPERATIONS=4 build/release/bin/test_crash_states    longer sequences
 #include <cerrno>
@@ -38,8 +39,8 @@ constexpr std::uint64_t disks_max = 48;
 
 struct Count {
   std::uint64_t sequences = 0;
-  std::uint64_t calls = 0;      // at which the power was cut
-  std::uint64_t complete = 0;   // of them, with all the states of the disk
+  std::uint64_t calls = 0;     // at which the power was cut
+  std::uint64_t complete = 0;  // of them, with all the states of the disk
   CrashCounts states;
 };
 
@@ -84,25 +85,32 @@ class Sequence {
     const ModelKey a{0, "a"};
     const ModelKey b{0, "b"};
     const auto put = [this](const ModelKey& key, std::size_t bytes, UnixMs expire_at) {
-      return ModelOperation{.kind = Kind::put, .key = key,
-                            .value = {workload_.fresh_value(bytes), expire_at}};
+      return ModelOperation{
+          .kind = Kind::put, .key = key, .value = {workload_.fresh_value(bytes), expire_at}};
     };
     const auto one = [this](ModelOperation operation) {
       return workload_.commit(*engine_, {std::move(operation)}, Appear::one_by_one);
     };
     switch (letter) {
-      case 'p': return one(put(a, 40, never));
-      case 'q': return one(put(b, 40, never));
-      case 'B': return one(put(a, 500, never));
-      case 'e': return one(put(a, 30, workload_.now() + 10));
-      case 'r': return one({.kind = Kind::remove, .key = a});
+      case 'p':
+        return one(put(a, 40, never));
+      case 'q':
+        return one(put(b, 40, never));
+      case 'B':
+        return one(put(a, 500, never));
+      case 'e':
+        return one(put(a, 30, workload_.now() + 10));
+      case 'r':
+        return one({.kind = Kind::remove, .key = a});
       case 'm':
         return workload_.commit(
             *engine_,
             {put(a, 20, never), put(b, 20, never), {.kind = Kind::remove, .key = {1, "c"}}},
             Appear::together);
-      case 'c': return one({.kind = Kind::clear, .key = a});
-      case 's': return workload_.sync(*engine_);
+      case 'c':
+        return one({.kind = Kind::clear, .key = a});
+      case 's':
+        return workload_.sync(*engine_);
       case 'k':
         engine_->request_compaction();
         return workload_.maintain(*engine_);
@@ -224,7 +232,8 @@ TEST_CASE("every workload of up to three operations survives a power cut at ever
   // What has lived needs no third operation to be interesting.
   run_all(lived, operations - 1, count);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  MESSAGE("exhaustive: ", count.sequences, " workloads of up to ", operations, " operations, cut at ",
-          count.calls, " calls (", count.complete, " with every state of the disk), ",
-          count.states.states, " disks opened and compared, ", took.count(), " s, 0 violations");
+  MESSAGE("exhaustive: ", count.sequences, " workloads of up to ", operations,
+          " operations, cut at ", count.calls, " calls (", count.complete,
+          " with every state of the disk), ", count.states.states, " disks opened and compared, ",
+          took.count(), " s, 0 violations");
 }

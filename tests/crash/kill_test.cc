@@ -104,11 +104,11 @@ TEST_CASE("SIGKILL at chosen system calls loses nothing acknowledged") {
       server.kill();
     }
     try {
-      ServerProcess server({.arguments = arguments,
-                            .dir = dir.path(),
-                            .launcher = {strace, "-D", "-f", "-qq", "-o",
-                                         "/dev/null", "-e", "trace=" + call, "-e",
-                                         "inject=" + call + ":signal=KILL:when=" + when}});
+      ServerProcess server(
+          {.arguments = arguments,
+           .dir = dir.path(),
+           .launcher = {strace, "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+                        "inject=" + call + ":signal=KILL:when=" + when}});
       load.start(server);
       if (server.wait_for_exit(std::chrono::milliseconds(400))) {
         ++met;

@@ -1,9 +1,10 @@
 // power_test.cc - figure 4: the power of a real file system is cut under a loaded server (C10, C11,
 // C15), and what was acknowledged before is looked for after the journal's replay.
 //
-// What is acknowledged after the cut is not counted: the machine lives on here, and both file systems
-// may let an fdatasync that was under way succeed although the journal has just been given up (the
-// conversion of a preallocated extent fails behind its back). No reply leaves a machine without power.
+// What is acknowledged after the cut is not counted: the machine lives on here, and both file
+// systems may let an fdatasync that was under way succeed although the journal has just been given
+// up (the conversion of a preallocated extent fails behind its back). No reply leaves a machine
+// without power.
 //
 //   KVS_POWER_CUTS=5000 build/release/bin/test_crash_power    so many on each file system
 #include <chrono>
@@ -62,10 +63,9 @@ void cut_again_and_again(DiskKind kind, const std::string& sync, AckedWriter::Ow
   }
   CHECK(load.acknowledged() > static_cast<std::uint64_t>(cuts));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  MESSAGE("power cuts on ", std::string(kind == DiskKind::ext4 ? "ext4" : "xfs"),
-          " under --sync ", sync, ": ",
-          cuts, " cuts, ", load.acknowledged(), " operations acknowledged, 0 lost, ", took.count(),
-          " s");
+  MESSAGE("power cuts on ", std::string(kind == DiskKind::ext4 ? "ext4" : "xfs"), " under --sync ",
+          sync, ": ", cuts, " cuts, ", load.acknowledged(), " operations acknowledged, 0 lost, ",
+          took.count(), " s");
 }
 
 int cuts_wanted() {

@@ -1,9 +1,9 @@
 // states_test.cc - figure 1: as many crash states as there is time for (C9-C13, C24).
 //
 // An engine lives a random life on a simulated disk; before each call that changes the disk, the
-// power is cut on several copies of it, each in another of the states that the rules allow, and each
-// copy is opened and compared with the model. The life itself goes on: one life of a few hundred
-// calls costs no more than its copies do.
+// power is cut on several copies of it, each in another of the states that the rules allow, and
+// each copy is opened and compared with the model. The life itself goes on: one life of a few
+// hundred calls costs no more than its copies do.
 //
 // In every third engine's life one call fails, so that what a failure leaves is cut off, too (C15).
 //
@@ -115,10 +115,7 @@ class CrashLife {
       using Keep = SimFs::Keep;
       const auto disk = fs_->fork();
       const std::uint64_t seed = random_();
-      disk->power_cut(cut == 0   ? Keep::nothing
-                      : cut == 1 ? Keep::everything
-                                 : Keep::some,
-                      seed);
+      disk->power_cut(cut == 0 ? Keep::nothing : cut == 1 ? Keep::everything : Keep::some, seed);
       if (!seen.insert(disk->digest()).second) continue;
       const Depth depth = seed % 64 == 0   ? Depth::cut_and_live_on
                           : seed % 16 == 1 ? Depth::cut_recovery
@@ -166,7 +163,8 @@ TEST_CASE(
           " states/s, 0 violations");
 }
 
-TEST_CASE("a first start that failed at any call, was repeated and cut off, can be repeated again") {
+TEST_CASE(
+    "a first start that failed at any call, was repeated and cut off, can be repeated again") {
   for (std::uint64_t fails = 1;; ++fails) {
     CAPTURE(fails);
     const auto failed = std::make_shared<SimFs>();

@@ -93,8 +93,8 @@ std::string check_survivor(const std::shared_ptr<SimFs>& fs, const Workload& wor
     ++counts.nested;
     const Workload clock_only = workload.copy();
     auto engine = open_engine("", crash_options(during[i], clock_only, segment_bytes));
-    const std::string where = "after a second cut at call " + std::to_string(i + 1) +
-                              " of the recovery: ";
+    const std::string where =
+        "after a second cut at call " + std::to_string(i + 1) + " of the recovery: ";
     if (!engine) return where + "open: " + engine.error().message();
     const State second = contents(**engine);
     if (second != found) return where + "found " + to_text(second) + "instead of " + to_text(found);

@@ -1,7 +1,7 @@
 // survivor.h - what must hold of a disk that a power cut has left; used by all that cut the power.
 //
-// Problems are texts and not doctest's failures, because the disk is looked at from within the calls
-// of an engine that is still alive, through which no exception may fly.
+// Problems are texts and not doctest's failures, because the disk is looked at from within the
+// calls of an engine that is still alive, through which no exception may fly.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,9 @@ struct CrashCounts {
 
 // How far check_survivor goes.
 enum class Depth : std::uint8_t {
-  compare,           // open it, compare all contents with the model
-  cut_recovery,      // and cut the power again at each call of the recovery
-  cut_and_live_on,   // and write, compact, close, reopen on what has been found
+  compare,          // open it, compare all contents with the model
+  cut_recovery,     // and cut the power again at each call of the recovery
+  cut_and_live_on,  // and write, compact, close, reopen on what has been found
 };
 
 // Opens what the cut has left on `fs` and checks that it holds one of the states that `workload`

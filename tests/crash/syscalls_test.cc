@@ -6,7 +6,8 @@
 // until a whole life passes without the fault being met. Then the directory is opened here and must
 // hold what the probe had been acknowledged.
 //
-//   KVS_SYSCALL_STEPS=60 KVS_STALL_SECONDS=10 build/release/bin/test_crash_syscalls    the long form
+//   KVS_SYSCALL_STEPS=60 KVS_STALL_SECONDS=10 build/release/bin/test_crash_syscalls    the long
+//   form
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -37,10 +38,10 @@ namespace {
 constexpr const char* strace = "/usr/bin/strace";
 
 bool strace_works() {
-  const bool works = std::filesystem::exists(strace) &&
-                     run_program({.program = strace,
-                                  .arguments = {"-qq", "-o", "/dev/null", "/bin/true"}})
-                             .exit_code == 0;
+  const bool works =
+      std::filesystem::exists(strace) &&
+      run_program({.program = strace, .arguments = {"-qq", "-o", "/dev/null", "/bin/true"}})
+              .exit_code == 0;
   if (!works) MESSAGE("SKIPPED: strace is not installed or not allowed here");
   return works;
 }
@@ -103,8 +104,8 @@ bool live_with(const Fault& fault, int at, std::uint64_t seed, int steps, Tally&
   const ProgramResult lived = run_program(
       {.program = strace,
        .arguments = {"-f", "-qq", "--seccomp-bpf", "-o", trace.string(), "-e", "trace=" + call,
-                     "-e", "inject=" + call + ":error=" + fault.reason +
-                               ":when=" + std::to_string(at),
+                     "-e",
+                     "inject=" + call + ":error=" + fault.reason + ":when=" + std::to_string(at),
                      test_program("storage_probe").string(), directory.string(),
                      std::to_string(seed), std::to_string(steps), report.string()}});
   ++tally.runs;
@@ -209,7 +210,8 @@ TEST_CASE("a short write is continued, and an error when it cannot be") {
   CHECK((*file)->size() == 3000);
 }
 
-TEST_CASE("an engine that meets a short write takes the frame back and goes on when there is room") {
+TEST_CASE(
+    "an engine that meets a short write takes the frame back and goes on when there is room") {
   const TempDir dir;
   EngineOptions options;
   options.directory = dir.path() / "data";
@@ -249,6 +251,41 @@ TEST_CASE("an engine that meets a short write takes the frame back and goes on w
   }
 }
 
+TEST_CASE("a data directory that is deleted under the engine is an error, and reads go on") {
+  const TempDir dir;
+  EngineOptions options;
+  options.directory = dir.path() / "data";
+  options.segment_bytes = 4096;
+  options.cache_bytes = 0;
+  auto engine = open_engine("", options);
+  REQUIRE(engine);
+  const auto put = [&](const std::string& key) -> Result<Position> {
+    auto session = (*engine)->begin();
+    if (!session) return std::unexpected(session.error());
+    (*session)->put({0, key}, std::string(500, 'x'), never);
+    return (*session)->commit();
+  };
+  REQUIRE(put("key0"));
+  std::filesystem::remove_all(options.directory);
+  int written = 1;
+  Result<Position> last = Position{0};
+  for (; written < 1000; ++written) {
+    last = put("key" + std::to_string(written));
+    if (!last) break;
+    // Ends, and soon: nothing is tried again and again.
+    for (int i = 0; i < 10 && (*engine)->maintain(std::chrono::milliseconds(5)); ++i) {
+    }
+  }
+  REQUIRE_FALSE(last);
+  CHECK(last.error().message().find("data/") != std::string::npos);
+  std::string value;
+  for (int i = 0; i < written; ++i) {
+    auto read = (*engine)->get({0, "key" + std::to_string(i)}, Access::may_block, value);
+    REQUIRE(read);
+    CHECK(*read);
+  }
+}
+
 TEST_CASE("while a sync is stalled, reads are served, from memory and from disk") {
   if (!strace_works()) return;
   const int seconds = repetitions("KVS_STALL_SECONDS", 2);
@@ -269,8 +306,7 @@ TEST_CASE("while a sync is stalled, reads are served, from memory and from disk"
        .dir = dir.path(),
        .launcher = {strace, "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e",
                     "trace=fdatasync", "-e",
-                    "inject=fdatasync:delay_enter=" + std::to_string(seconds) +
-                        "000000:when=8+"}});
+                    "inject=fdatasync:delay_enter=" + std::to_string(seconds) + "000000:when=8+"}});
   std::atomic<bool> stop{false};
   std::atomic<int> stalls{0};
   std::thread writer([&] {
@@ -299,8 +335,9 @@ TEST_CASE("while a sync is stalled, reads are served, from memory and from disk"
   CHECK(stalls > 0);
   std::sort(milliseconds.begin(), milliseconds.end());
   const double p99 = milliseconds[milliseconds.size() * 99 / 100];
-  MESSAGE("sync stalls of ", seconds, " s: ", stalls.load(), ", reads beside them: ",
-          milliseconds.size(), ", p99 ", p99, " ms, longest ", milliseconds.back(), " ms");
+  MESSAGE("sync stalls of ", seconds, " s: ", stalls.load(),
+          ", reads beside them: ", milliseconds.size(), ", p99 ", p99, " ms, longest ",
+          milliseconds.back(), " ms");
   // The machine of a test is busy; what is excluded is waiting for the stalled sync.
   CHECK(p99 < (effort > 1 ? 50.0 : 500.0));
   CHECK(milliseconds.back() < 1000.0 * seconds);

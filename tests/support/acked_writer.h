@@ -1,9 +1,10 @@
 // acked_writer.h - a client that knows what the server owes it; what tests of crashes load with.
 //
-// It sends numbered operations in pipelines: sets, removals, and transactions that set two keys. What
-// was acknowledged is kept here, outside the store. After a crash its keys must be as they are after
-// some number of its operations, and not fewer than were acknowledged: the order of one connection
-// is kept, a transaction happens whole or not at all, nothing is lost, nothing is invented.
+// It sends numbered operations in pipelines: sets, removals, and transactions that set two keys.
+// What was acknowledged is kept here, outside the store. After a crash its keys must be as they are
+// after some number of its operations, and not fewer than were acknowledged: the order of one
+// connection is kept, a transaction happens whole or not at all, nothing is lost, nothing is
+// invented.
 #pragma once
 
 #include <atomic>
@@ -56,16 +57,17 @@ class AckedWriter {
   std::string key_of(std::uint64_t key) const;
   std::string value_of(std::uint64_t n) const;
   void append(std::string& batch, std::uint64_t n) const;
-  // Reads the replies to operation n; returns false, and keeps the text, when one is not as expected.
+  // Reads the replies to operation n; returns false, and keeps the text, when one is not as
+  // expected.
   bool read_replies(Socket& socket, std::uint64_t n);
   void apply(Values& values, std::uint64_t n) const;
   Values read_all(Socket& socket) const;
 
   const int number_;
   const std::uint64_t seed_;
-  Values base_;                  // after operation base_n_, verified
+  Values base_;  // after operation base_n_, verified
   std::uint64_t base_n_ = 0;
-  std::uint64_t sent_ = 0;       // the last operation sent
+  std::uint64_t sent_ = 0;               // the last operation sent
   std::atomic<std::uint64_t> acked_{0};  // the last one acknowledged
   std::optional<std::uint64_t> owed_;    // by cut()
   std::atomic<std::uint64_t> acknowledged_count_{0};

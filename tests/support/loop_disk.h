@@ -1,9 +1,9 @@
 // loop_disk.h - a file system of the test's own on a loop device, whose power can be cut.
 //
-// `cut_power` is the file system's own emergency stop (the ioctl behind `xfs_io -x -c shutdown`): from
-// then on nothing reaches the image, and what the page cache still holds is gone with the mount.
-// The device and the mount vanish with the process, however it ends: the mount lives in a private
-// mount namespace of the process, the device clears itself when it is closed.
+// `cut_power` is the file system's own emergency stop (the ioctl behind `xfs_io -x -c shutdown`):
+// from then on nothing reaches the image, and what the page cache still holds is gone with the
+// mount. The device and the mount vanish with the process, however it ends: the mount lives in a
+// private mount namespace of the process, the device clears itself when it is closed.
 #pragma once
 
 #include <filesystem>

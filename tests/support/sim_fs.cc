@@ -59,8 +59,8 @@ void fail_sync(SimFs::Inode& inode) {
   }
 }
 
-// The ways that something may have been: as of the last sync, in between, now. The first and the last
-// keep their places; what is equal counts once otherwise.
+// The ways that something may have been: as of the last sync, in between, now. The first and the
+// last keep their places; what is equal counts once otherwise.
 template <class T>
 void to_options(std::vector<T>& ways) {
   const T oldest = ways.front();

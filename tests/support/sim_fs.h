@@ -1,12 +1,11 @@
 // sim_fs.h - a file system in memory that knows what a power cut may leave (storage/fs.h).
 //
 // Each file has its contents now, as of its last sync and in between; so have names. `power_cut`
-// picks one of the states that the rules allow: of every unsynced sector the bytes of any time since
-// the sync, of the size and of every unsynced name likewise. What a failed sync was to write counts
-// as lost until it is written again, however many later syncs succeed, since Linux takes the pages
-// for clean.
-// Faults: a hook sees every call that changes something, in order, and may make it fail; after
-// `power_off_at` calls everything fails, as on a machine that is going down.
+// picks one of the states that the rules allow: of every unsynced sector the bytes of any time
+// since the sync, of the size and of every unsynced name likewise. What a failed sync was to write
+// counts as lost until it is written again, however many later syncs succeed, since Linux takes the
+// pages for clean. Faults: a hook sees every call that changes something, in order, and may make it
+// fail; after `power_off_at` calls everything fails, as on a machine that is going down.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +63,8 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   bool powered_off() const { return power_off_at != 0 && calls_ >= power_off_at; }
 
   // The unit in which unsynced bytes survive. The default is smaller than a disk's, since the files
-  // of these tests are: what is torn here into several pieces would be one sector otherwise, and the
-  // order in which they arrive would not be tested. A divisor of it, or a multiple, is fine.
+  // of these tests are: what is torn here into several pieces would be one sector otherwise, and
+  // the order in which they arrive would not be tested. A divisor of it, or a multiple, is fine.
   std::size_t sector_bytes = 32;
 
   // What share of what was not synced a power cut keeps.

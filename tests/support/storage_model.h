@@ -104,8 +104,8 @@ class Workload {
   std::mt19937_64 random_;
   const WorkloadOptions options_;
   std::vector<State> states_;
-  std::optional<State> attempted_;     // the newest of the following
-  std::vector<State> failed_;          // sessions that failed since the last sync
+  std::optional<State> attempted_;  // the newest of the following
+  std::vector<State> failed_;       // sessions that failed since the last sync
   std::optional<State> committing_;
   std::shared_ptr<UnixMs> clock_ = std::make_shared<UnixMs>(1'000'000);
   std::uint64_t next_value_ = 0;

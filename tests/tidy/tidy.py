@@ -348,8 +348,30 @@ def check_links_in_documents(tree):
                 tree.report(path, line_of(text, match.start()), f"{match.group(1)} does not exist")
 
 
+def check_named_sentences(tree):
+    """A table that says which test covers a case names sentences that exist.
+
+    Names are quoted as `"sentence"`; a name that ends in ... is the beginning of one.
+    """
+    sentences = set()
+    for path, text in tree.texts.items():
+        if not path.startswith("tests/") or not path.endswith(".cc"):
+            continue
+        for match in re.finditer(r'TEST_CASE\(\s*((?:"(?:[^"\\\\]|\\\\.)*"\s*)+)\)', text):
+            sentences.add("".join(re.findall(r'"((?:[^"\\\\]|\\\\.)*)"', match.group(1))))
+    for path in ("tests/README.md", "README.md"):
+        text = tree.texts.get(path, "")
+        for match in re.finditer(r'`"([^`]+)"`', text):
+            name = match.group(1)
+            if name in sentences:
+                continue
+            if name.endswith("...") and any(each.startswith(name[:-3]) for each in sentences):
+                continue
+            tree.report(path, line_of(text, match.start()), f'no test is called "{name}"')
+
+
 CHECKS = (check_text, check_shape, check_includes, check_links, check_targets, check_calls,
-          check_commands, check_links_in_documents)
+          check_commands, check_links_in_documents, check_named_sentences)
 
 
 def findings(root):

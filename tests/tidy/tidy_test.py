@@ -174,6 +174,14 @@ class Rules(unittest.TestCase):
         self.assert_found("storage/README.md", "[x](nothing.md)\n", "nothing.md does not exist")
         self.assert_fine("storage/README.md", "[x](a.h) [y](https://example.org) [z](#top)\n")
 
+    def test_tests_that_documents_name_exist(self):
+        case = {"tests/unit/a_test.cc": 'void a() { get(); }\nTEST_CASE(\n    "one "\n    "sentence") {}\n'}
+        self.assertIn('no test is called "two"', " ".join(self.findings(
+            files={**case, "tests/README.md": '| C1 | `"two"` |\n'})))
+        named = " ".join(self.findings(files={
+            **case, "tests/README.md": '| C1 | `"one sentence"`, `"one s..."` |\n'}))
+        self.assertNotIn("no test is called", named)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)
