@@ -36,6 +36,8 @@ using namespace kvs::test;
 namespace {
 
 constexpr const char* strace = "/usr/bin/strace";
+// The leak checker cannot work in a process that is traced.
+constexpr const char* no_leak_check = "ASAN_OPTIONS=detect_leaks=0";
 
 bool strace_works() {
   const bool works =
@@ -107,7 +109,8 @@ bool live_with(const Fault& fault, int at, std::uint64_t seed, int steps, Tally&
                      "-e",
                      "inject=" + call + ":error=" + fault.reason + ":when=" + std::to_string(at),
                      test_program("storage_probe").string(), directory.string(),
-                     std::to_string(seed), std::to_string(steps), report.string()}});
+                     std::to_string(seed), std::to_string(steps), report.string()},
+       .environment = {no_leak_check}});
   ++tally.runs;
   const bool met = text_of(trace).find("INJECTED") != std::string::npos;
   tally.met += met ? 1 : 0;
@@ -303,6 +306,7 @@ TEST_CASE("while a sync is stalled, reads are served, from memory and from disk"
   // The first syncs of a thread are let through, since the start does some.
   ServerProcess server(
       {.arguments = arguments,
+       .environment = {no_leak_check},
        .dir = dir.path(),
        .launcher = {strace, "-D", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e",
                     "trace=fdatasync", "-e",

@@ -202,7 +202,7 @@ MUTANTS = [
            [(SYSCALLS, "*short write*")]),
     Mutant("eintr-is-an-error", "an interrupted write is given up", "storage/file.cc",
            [("    if (put < 0) {\n      if (errno == EINTR) continue;", "    if (put < 0) {")],
-           [(SYSCALLS, "*EINTR*")]),
+           [(SYSCALLS, "*EINTR*")], program="storage_probe"),
     Mutant("two-writers", "a second process may open a directory that is in use",
            "storage/directory.cc",
            [("while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {", "while (false) {")],
