@@ -89,7 +89,7 @@ class Compactor {
     std::size_t current = 0;  // victim (copy) or output (verify, relocate) being read
     std::unique_ptr<SegmentScanner> scanner;
     std::unique_ptr<CompactionOutput> output;
-    std::uint64_t records_read = 0;  // of the current output, in verify
+    std::uint64_t records_read = 0;    // of the current output, in verify
     std::unique_ptr<HintWriter> hint;  // of the current output, in verify; null: it failed
   };
 

@@ -289,8 +289,7 @@ bool HintFile::read(const HintChunk& chunk, std::string& buffer) const {
   buffer.resize_and_overwrite(chunk.bytes,
                               [&chunk](char*, std::size_t) { return std::size_t{chunk.bytes}; });
   auto got = file_->read_at(chunk.offset_bytes, buffer);
-  return got && *got == buffer.size() &&
-         hint_crc(seed_, chunk.offset_bytes, buffer) == chunk.crc;
+  return got && *got == buffer.size() && hint_crc(seed_, chunk.offset_bytes, buffer) == chunk.crc;
 }
 
 }  // namespace kvs::log

@@ -63,11 +63,10 @@ Result<void> HintWriter::add(const SegmentScanner& scanner) {
 void HintWriter::close_chunk(unsigned group) {
   Chunk& chunk = chunks_[group];
   const std::uint64_t offset = written_bytes_ + unwritten_.size();
-  append_hint_chunk(chunk_directory_,
-                    {.bytes = static_cast<std::uint32_t>(chunk.bytes.size()),
-                     .records = chunk.records,
-                     .crc = hint_crc(segment_->seed(), offset, chunk.bytes),
-                     .group = static_cast<std::uint8_t>(group)});
+  append_hint_chunk(chunk_directory_, {.bytes = static_cast<std::uint32_t>(chunk.bytes.size()),
+                                       .records = chunk.records,
+                                       .crc = hint_crc(segment_->seed(), offset, chunk.bytes),
+                                       .group = static_cast<std::uint8_t>(group)});
   ++header_.chunks;
   unwritten_.append(chunk.bytes);
   chunk.bytes.clear();

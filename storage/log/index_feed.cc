@@ -55,11 +55,12 @@ void IndexFeed::add(const SegmentPtr& segment, const FedRecord& record) {
   change.key = {record.database, record.key};
   change.lsn = record.lsn;
   if (record.kind == RecordKind::value) {
-    change.entry = Entry{.location = {segment->id(), static_cast<std::uint32_t>(record.offset_bytes),
-                                      static_cast<std::uint32_t>(record.record_bytes)},
-                         .lsn = record.lsn,
-                         .value_bytes = record.value_bytes,
-                         .expire_at = record.expire_at};
+    change.entry =
+        Entry{.location = {segment->id(), static_cast<std::uint32_t>(record.offset_bytes),
+                           static_cast<std::uint32_t>(record.record_bytes)},
+              .lsn = record.lsn,
+              .value_bytes = record.value_bytes,
+              .expire_at = record.expire_at};
   }
   if (changes_.size() == batch_records) flush();
 }

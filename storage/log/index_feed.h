@@ -23,9 +23,7 @@ namespace kvs::log {
 class FoundClears {
  public:
   void note(Database database, Lsn lsn, const SegmentPtr& segment, std::uint64_t record_bytes);
-  Lsn newest(Database database) const {
-    return newest_[database].load(std::memory_order_relaxed);
-  }
+  Lsn newest(Database database) const { return newest_[database].load(std::memory_order_relaxed); }
   // Tells the index and `clears`. After all records have been fed.
   void apply(Keydir& keydir, Clears& clears) const;
 

@@ -52,8 +52,7 @@ LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
            .writer = writer_,
            .clock = [this] { return now(); },
            .report = [this](Severity severity, std::string_view text) { report(severity, text); }},
-          {.segment_bytes = options_.segment_bytes,
-           .dead_percent = options_.compact_dead_percent}),
+          {.segment_bytes = options_.segment_bytes, .dead_percent = options_.compact_dead_percent}),
       hints_(catalog_,
              [this](Severity severity, std::string_view text) { report(severity, text); }) {}
 

@@ -124,9 +124,7 @@ class Segment {
 
   // Length of its hint (hint.h); 0: it has none.
   std::uint64_t hint_bytes() const { return hint_bytes_.load(std::memory_order_relaxed); }
-  void set_hint_bytes(std::uint64_t bytes) {
-    hint_bytes_.store(bytes, std::memory_order_relaxed);
-  }
+  void set_hint_bytes(std::uint64_t bytes) { hint_bytes_.store(bytes, std::memory_order_relaxed); }
 
   SegmentCounts counts;
 

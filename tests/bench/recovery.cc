@@ -74,10 +74,11 @@ int open(const char* directory, unsigned threads) {
   if (!found) return fail(found.error());
   const double took = seconds_since(begin);
   const kvs::EngineStats stats = (*engine)->stats();
-  std::printf("%.3f s to the first value: %lu records, %lu keys, %lu segments, %.1f bytes per key\n",
-              took, stats.recovered_records, (*engine)->database_stats(0).keys, stats.segments,
-              static_cast<double>(stats.index_bytes) /
-                  static_cast<double>((*engine)->database_stats(0).keys));
+  std::printf(
+      "%.3f s to the first value: %lu records, %lu keys, %lu segments, %.1f bytes per key\n", took,
+      stats.recovered_records, (*engine)->database_stats(0).keys, stats.segments,
+      static_cast<double>(stats.index_bytes) /
+          static_cast<double>((*engine)->database_stats(0).keys));
   return *found && value.size() == 100 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -19,6 +19,12 @@
 
 namespace kvs::test {
 
+// What the start of a server waits for.
+enum class WaitUntil : std::uint8_t {
+  loaded,     // it answers from its data
+  answering,  // it answers, be it that it is loading
+};
+
 struct ServerOptions {
   std::vector<std::string> arguments;    // besides --addr and --dir
   std::vector<std::string> environment;  // NAME=VALUE
@@ -26,6 +32,7 @@ struct ServerOptions {
   std::filesystem::path dir;      // empty: a new one, removed at the end
   std::filesystem::path program;  // empty: the build's kvs-server
   std::chrono::milliseconds ready_timeout = std::chrono::seconds(20);
+  WaitUntil wait_until = WaitUntil::loaded;
 };
 
 class ServerProcess {
