@@ -53,6 +53,7 @@ struct Config {
   std::uint64_t cache_size = std::uint64_t{256} << 20;
   std::uint64_t segment_size = std::uint64_t{64} << 20;
   unsigned compact_dead_percent = 50;
+  unsigned recovery_threads = 0;  // 0: one per core
 
   std::string loglevel = "info";  // debug, info, notice (= info), warning, error
   std::filesystem::path config_file;

@@ -242,6 +242,9 @@ constexpr std::array options{
     row<Count<&Config::compact_dead_percent, 1, 99>>(
         "compact-dead-percent", "PERCENT", storage_group,
         "Rewrite a file of the log when this share of it is overwritten, deleted or expired."),
+    row<Count<&Config::recovery_threads, 0, 1024>>(
+        "recovery-threads", "N", storage_group,
+        "Threads that read the log at start; 0: one per core."),
 
     row<Password>(
         "requirepass", "PASSWORD", access_group,

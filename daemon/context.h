@@ -16,6 +16,7 @@
 
 #include "daemon/client.h"
 #include "daemon/command_table.h"
+#include "daemon/load_status.h"
 #include "protocol/async/result.h"
 #include "storage/engine.h"
 
@@ -38,6 +39,7 @@ struct Services {
   Metrics& metrics;
   Watches& watches;
   const SyncTurn& sync_turn;
+  const LoadStatus& load_status = nothing_to_load;
 };
 
 class Context {

@@ -26,6 +26,17 @@ bool is_queued(const Client& client, const Command& command) {
   return client.in_transaction && !command.has(not_queued);
 }
 
+// While the data is being read, answers what cannot wait for it to be there, and returns true.
+// Asked once per request, before anything else about it is decided: the reading may end meanwhile.
+bool refused_while_loading(const Services& services, Client& client, const Request& request) {
+  if (!services.load_status.loading() || request.command == nullptr) return false;
+  if (request.command->has(loading) || !may_run(client, *request.command)) return false;
+  if (client.in_transaction) client.transaction_broken = true;
+  resp::ReplyWriter(client.output, client.version)
+      .error("LOADING Redis is loading the dataset in memory");
+  return true;
+}
+
 // True when running `request` now needs a write session (rather than being refused or queued).
 bool needs_session(const Client& client, const Request& request) {
   return request.command != nullptr &&
@@ -161,6 +172,7 @@ class BatchRun {
           });
     };
     if (!std::any_of(entries.begin(), entries.end(), any_session)) return;
+    if (services_.load_status.loading()) return;
     for (const BatchEntry* entry : entries) {
       for (const StoredRequest& queued : entry->client->transaction) {
         const std::vector<std::string_view> words(queued.args.begin(), queued.args.end());
@@ -197,6 +209,9 @@ class BatchRun {
     Client& client = *entry.client;
     const std::size_t before = client.output.size();
     Context::Keys keys;
+    if (refused_while_loading(services_, client, request)) {
+      return count(*entry.metrics, request, keys, client, before);
+    }
     if (needs_session(client, request)) {
       const auto open = open_session();
       // An engine that refuses writes has no writers: a transaction of reads needs no session then.
@@ -292,13 +307,17 @@ class BatchRun {
 
 Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
                      const Request& request, Position& position) {
+  const std::size_t before = client.output.size();
+  Context::Keys keys;
+  if (refused_while_loading(services, client, request)) {
+    count(metrics, request, keys, client, before);
+    return Inline::answered;
+  }
   if (needs_session(client, request)) return Inline::needs_pool;
   if (request.command != nullptr && request.command->has(slow) &&
       may_run(client, *request.command) && !is_queued(client, *request.command)) {
     return Inline::needs_pool;
   }
-  const std::size_t before = client.output.size();
-  Context::Keys keys;
   keys.access = Access::resident_only;
   execute(services, client, request, keys, wall_clock_ms());
   if (keys.would_block) {

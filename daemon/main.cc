@@ -7,9 +7,11 @@
 #include <cstdlib>
 #include <malloc.h>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <sys/resource.h>
 #include <thread>
+#include <utility>
 
 #include <uv.h>
 
@@ -19,6 +21,8 @@
 #include "daemon/context.h"
 #include "daemon/durability.h"
 #include "daemon/listener.h"
+#include "daemon/load_status.h"
+#include "daemon/loading.h"
 #include "daemon/log.h"
 #include "daemon/maintenance.h"
 #include "daemon/metrics.h"
@@ -58,6 +62,7 @@ EngineOptions engine_options(const Config& config) {
   options.segment_bytes = config.segment_size;
   options.cache_bytes = config.cache_size;
   options.compact_dead_percent = config.compact_dead_percent;
+  options.recovery_threads = config.recovery_threads;
   options.log = [](EngineOptions::Severity severity, std::string_view text) {
     switch (severity) {
       case EngineOptions::Severity::info:
@@ -111,7 +116,13 @@ class StopSignals {
   std::function<void(int)> stop_;
 };
 
-int serve(const Config& config, Engine& engine) {
+// What has been listening for less than this waits for its data rather than say that it is loading:
+// connections queue in the kernel meanwhile, and small directories are never seen loading.
+constexpr std::chrono::milliseconds unseen_load_time{200};
+
+// Serves until a signal. `status` and `stop_loading` are those that `engine` was prepared with.
+int serve(const Config& config, Engine& engine, LoadStatus& status,
+          std::stop_source& stop_loading) {
   const unsigned workers = worker_count(config);
   const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
                                expiry_commands(), scan_commands(), connection_commands(),
@@ -122,28 +133,59 @@ int serve(const Config& config, Engine& engine) {
   Metrics metrics(workers);
   Watches watches;
   SyncTurn turn(engine);
-  Services services{config, commands, engine, settings, clients, metrics, watches, turn};
+  Services services{config, commands, engine, settings, clients, metrics, watches, turn, status};
 
   uv::Loop loop;
+  Loading loading(loop, engine, status);
   Maintenance maintenance(loop, services, turn);
   Server server(services, turn, workers);
   if (auto listening = server.listen(config.addr); !listening) return fail_start(listening.error());
 
-  StopSignals signals(loop, [&](int number) {
-    log_info("received {}: finishing what has been begun", number == SIGINT ? "SIGINT" : "SIGTERM");
-    tell_systemd("STOPPING=1");
-    server.stop([&] { loop.post([&] { maintenance.stop([&] { loop.stop(); }); }); });
-  });
-
   // Clients can connect from here on; whoever is answered finds this line in the log.
   log_info("kvs-server {} with engine {} listening on {}", KVS_VERSION, engine.stats().engine,
            with_port(config.addr, server.port()));
+
+  int exit_code = EXIT_SUCCESS;
+  bool stopping = false;
+  bool workers_run = false;
+  bool workers_ended = false;
+  // Ends the loop when neither the workers nor the loading need it any more.
+  const auto end_if_idle = [&] {
+    if (!stopping || !workers_ended || loading.running()) return;
+    maintenance.stop([&] { loop.stop(); });
+  };
+  const auto stop = [&] {
+    if (std::exchange(stopping, true)) return;
+    stop_loading.request_stop();
+    tell_systemd("STOPPING=1");
+    server.stop([&] {
+      loop.post([&] {
+        workers_ended = true;
+        end_if_idle();
+      });
+    });
+  };
+  StopSignals signals(loop, [&](int number) {
+    log_info("received {}: finishing what has been begun", number == SIGINT ? "SIGINT" : "SIGTERM");
+    stop();
+  });
+  loading.start(unseen_load_time, [&](const Result<void>& loaded) {
+    if (!loaded && !(stopping && loaded.error().code() == Code::cancelled)) {
+      exit_code = fail_start(loaded.error());
+      if (workers_run) stop();
+    } else if (loaded && !stopping) {
+      maintenance.start();
+      tell_systemd("READY=1\nSTATUS=Ready to accept connections");
+    }
+    end_if_idle();
+  });
+  if (exit_code != EXIT_SUCCESS) return exit_code;
+
+  workers_run = true;
   server.start();
-  maintenance.start();
-  tell_systemd("READY=1\nSTATUS=Ready to accept connections");
   loop.run();
   server.join();
-  return EXIT_SUCCESS;
+  return exit_code;
 }
 
 int run(int argc, char** argv) {
@@ -163,9 +205,19 @@ int run(int argc, char** argv) {
   if (config.addr.port != 0) {
     if (auto free = Listener::probe(config.addr); !free) return fail_start(free.error());
   }
-  auto engine = open_engine(config.engine, engine_options(config));
+  LoadStatus status;
+  std::stop_source stop_loading;
+  EngineOptions options = engine_options(config);
+  options.on_load_progress = [&status](const LoadProgress& progress) { status.update(progress); };
+  options.stop_loading = stop_loading.get_token();
+  auto engine = prepare_engine(config.engine, std::move(options));
   if (!engine) return fail_start(engine.error());
-  const int exit_code = serve(config, **engine);
+  const int exit_code = serve(config, **engine, status, stop_loading);
+  if (status.loading()) {
+    // Nothing has been changed, so there is nothing to close.
+    if (exit_code == EXIT_SUCCESS) log_info("stopped before the data was read; bye");
+    return exit_code;
+  }
   if (auto closed = (*engine)->close(); !closed) return fail_start(closed.error());
   if (exit_code == EXIT_SUCCESS) log_info("all acknowledged writes are safe; bye");
   return exit_code;

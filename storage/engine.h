@@ -126,10 +126,13 @@ struct EngineStats {
   std::uint64_t index_bytes = 0;
   bool read_only = false;
   std::string read_only_reason;
-  // Of the recovery that open() did.
+  // Of the recovery that load() did.
   std::uint64_t recovered_records = 0;
   std::uint64_t torn_bytes_cut = 0;
   double recovery_seconds = 0;
+  std::uint64_t hints_used = 0;  // sealed segments whose hints were believed
+  std::uint64_t hints_bad = 0;   // and not, though they were there
+  std::uint64_t hint_bytes = 0;  // now; part of disk_bytes
 };
 
 struct DatabaseStats {
@@ -143,6 +146,12 @@ using ScanVisitor = std::function<void(std::string_view key, const KeyInfo& info
 
 class Engine : public Reader {
  public:
+  // Reads what is on the disk; may take long. open_engine does it, and an engine from
+  // prepare_engine must be loaded before anything but find(), stats(), database_stats(),
+  // committed() and synced() is asked of it. Once; errors: corrupt, io, no_space; cancelled when
+  // it was told to stop. The directory is unchanged then, and the engine is of no use.
+  virtual Result<void> load() { return {}; }
+
   // Waits for the writer's place and opens a session. Never null on success.
   // Errors: read_only after a failed write or sync; the message says why.
   virtual Result<std::unique_ptr<WriteSession>> begin() = 0;

@@ -100,6 +100,13 @@ std::string_view engine_names() {
 }
 
 Result<std::unique_ptr<Engine>> open_engine(std::string_view name, EngineOptions options) {
+  auto engine = prepare_engine(name, std::move(options));
+  if (!engine) return engine;
+  if (auto loaded = (*engine)->load(); !loaded) return std::unexpected(loaded.error());
+  return engine;
+}
+
+Result<std::unique_ptr<Engine>> prepare_engine(std::string_view name, EngineOptions options) {
   if (!name.empty() && name != default_name) {
     return fail(Code::invalid, "unknown engine '" + std::string(name) +
                                    "' (known: " + std::string(known_names) + ")");
@@ -124,7 +131,7 @@ Result<std::unique_ptr<Engine>> open_engine(std::string_view name, EngineOptions
       return std::unexpected(marked.error());
     }
   }
-  return log::LogEngine::open(std::move(directory), std::move(*lock), std::move(options));
+  return log::LogEngine::prepare(std::move(directory), std::move(*lock), std::move(options));
 }
 
 }  // namespace kvs

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -15,12 +16,25 @@ namespace kvs {
 
 class Fs;  // storage/fs.h: where the I/O calls live; tests replace it
 
+// How far an open has come.
+struct LoadProgress {
+  std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;  // of the log
+  std::uint64_t keys = 0;         // in the index so far
+};
+
 struct EngineOptions {
   std::filesystem::path directory = ".";
   std::uint64_t segment_bytes = limits::segment_bytes_default;
   std::uint64_t cache_bytes = std::uint64_t{256} << 20;  // values kept in memory; 0: none
   // A sealed segment becomes a victim when at least this share of it is dead.
   unsigned compact_dead_percent = 50;
+  // Threads that open() reads the log with; 0: one per core.
+  unsigned recovery_threads = 0;
+  // Told about every 100 ms while the log is read, on the thread that reads. May be empty.
+  std::function<void(const LoadProgress&)> on_load_progress;
+  // Ends the reading early: load() fails with Code::cancelled and has changed nothing.
+  std::stop_token stop_loading;
   // Told what an operator should know (torn tail cut, compaction done); any thread. May be empty.
   enum class Severity : std::uint8_t { info, warning, error };
   std::function<void(Severity, std::string_view)> log;
@@ -35,6 +49,10 @@ struct EngineOptions {
 // Errors: invalid (no such engine), wrong_engine, busy (another server holds the directory),
 //         corrupt, io. The directory is unchanged by a failed open.
 Result<std::unique_ptr<Engine>> open_engine(std::string_view name, EngineOptions options);
+
+// The same in two steps, for who wants to answer somebody meanwhile: everything but reading the
+// data, which is Engine::load(). Engines may have read it already.
+Result<std::unique_ptr<Engine>> prepare_engine(std::string_view name, EngineOptions options);
 
 // Names that open_engine takes, in the order in which --help lists them.
 std::string_view engine_names();

@@ -217,8 +217,18 @@ void report_persistence(Context& context, Report& report) {
   const auto started_at = std::chrono::duration_cast<std::chrono::seconds>(
       context.services.metrics.started_at_wall_clock().time_since_epoch());
   report.section("Persistence");
-  report.field("loading", 0);
+  const LoadStatus& load = context.services.load_status;
+  const bool loading_now = load.loading();
+  report.field("loading", loading_now ? 1 : 0);
   report.field("async_loading", 0);
+  if (loading_now) {
+    report.field("loading_start_time", load.began_at_ms() / 1000);
+    report.field("loading_total_bytes", load.bytes_total());
+    report.field("loading_loaded_bytes", load.bytes_done());
+    report.field("loading_loaded_perc", fixed(load.percent(), 2));
+    report.field("loading_eta_seconds", load.seconds_left());
+    report.field("kvs_loading_keys", load.keys());
+  }
   report.field("current_cow_size", 0);
   report.field("rdb_changes_since_last_save", committed - std::min(committed, synced));
   report.field("rdb_bgsave_in_progress", 0);
@@ -258,6 +268,9 @@ void report_persistence(Context& context, Report& report) {
   report.field("kvs_corrupt_reads", stats.corrupt_reads);
   report.field("kvs_torn_bytes_cut", stats.torn_bytes_cut);
   report.field("kvs_recovery_seconds", fixed(stats.recovery_seconds, 3));
+  report.field("kvs_recovery_hints_used", stats.hints_used);
+  report.field("kvs_recovery_hints_bad", stats.hints_bad);
+  report.field("kvs_hint_bytes", stats.hint_bytes);
 }
 
 void report_stats(Context& context, Report& report) {

@@ -258,7 +258,7 @@ std::string get_config(const Services& services) {
   return std::to_string(services.config.*member);
 }
 
-constexpr std::array<Parameter, 23> parameters = {{
+constexpr std::array<Parameter, 24> parameters = {{
     {"appendfsync", get_sync, parse_sync},
     {"bind", [](const Services& s) { return s.config.addr.host; }},
     {"cache-size", get_config<&Config::cache_size>},
@@ -277,6 +277,7 @@ constexpr std::array<Parameter, 23> parameters = {{
     {"protected-mode",
      [](const Services& s) { return std::string(s.settings.protected_mode ? "yes" : "no"); },
      parse_protected_mode},
+    {"recovery-threads", get_config<&Config::recovery_threads>},
     {"request-timeout", get_setting<&Settings::request_timeout_seconds>, parse_request_timeout},
     {"requirepass", [](const Services& s) { return s.settings.password(); }, parse_requirepass},
     {"segment-size", get_config<&Config::segment_size>},

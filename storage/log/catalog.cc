@@ -98,12 +98,23 @@ void Catalog::retire(std::span<const SegmentPtr> segments) {
       findable_.erase(segment->id());
     }
   }
-  for (const SegmentPtr& segment : segments) (void)directory_.remove(segment->name());
+  remove_files(segments);
 }
 
 void Catalog::discard(std::span<const SegmentPtr> segments) {
   if (health_.failed()) return;
-  for (const SegmentPtr& segment : segments) (void)directory_.remove(segment->name());
+  remove_files(segments);
+}
+
+void Catalog::remove_files(std::span<const SegmentPtr> segments) {
+  for (const SegmentPtr& segment : segments) {
+    if (segment->hint_bytes() != 0) (void)directory_.remove(hint_name(segment->id()));
+    (void)directory_.remove(segment->name());
+  }
+}
+
+std::unique_ptr<HintWriter> Catalog::write_hint(const SegmentPtr& segment) {
+  return std::make_unique<HintWriter>(directory_, hash_key_, segment);
 }
 
 SegmentPtr Catalog::find(SegmentId id) const {

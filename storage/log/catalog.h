@@ -17,6 +17,7 @@
 
 #include "storage/fs.h"
 #include "storage/log/health.h"
+#include "storage/log/hint_writer.h"
 #include "storage/log/manifest.h"
 #include "storage/log/segment.h"
 
@@ -51,6 +52,9 @@ class Catalog {
   // name them after all.
   void discard(std::span<const SegmentPtr> segments);
 
+  // Begins the hint of a sealed segment; it goes when the segment's file does.
+  std::unique_ptr<HintWriter> write_hint(const SegmentPtr& segment);
+
   // Null when there is none (any more).
   SegmentPtr find(SegmentId id) const;
 
@@ -58,6 +62,7 @@ class Catalog {
   std::vector<SegmentPtr> listed() const;
 
  private:
+  void remove_files(std::span<const SegmentPtr> segments);
   Manifest describe(const std::vector<SegmentPtr>& segments, Lsn dropped,
                     std::optional<CleanStop> clean_stop) const;
 

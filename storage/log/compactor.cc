@@ -215,11 +215,14 @@ Result<bool> Compactor::step_verify() {
   const SegmentPtr& output = run.outputs[run.current];
   if (run.scanner == nullptr) {
     run.scanner = std::make_unique<SegmentScanner>(output, output->end_bytes(), 0);
+    run.hint = parts_.catalog.write_hint(output);
     run.records_read = 0;
   }
   auto found = run.scanner->next();
   if (!found) return std::unexpected(found.error());
   run.records_read += run.scanner->items().size();
+  // Since it is read anyway. A hint that fails is made later (hint_job.h).
+  if (run.hint != nullptr && !run.hint->add(*run.scanner)) run.hint = nullptr;
   if (*found == SegmentScanner::Found::frame) return true;
   const bool whole = *found == SegmentScanner::Found::seal &&
                      run.scanner->next_offset_bytes() == output->end_bytes() &&
@@ -227,6 +230,8 @@ Result<bool> Compactor::step_verify() {
   if (!whole) {
     return fail(Code::corrupt, "segment " + output->name() + " does not read back as written");
   }
+  if (run.hint != nullptr) (void)run.hint->finish();
+  run.hint = nullptr;
   run.scanner = nullptr;
   ++run.current;
   return true;

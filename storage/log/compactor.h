@@ -32,6 +32,7 @@
 #include "storage/log/catalog.h"
 #include "storage/log/clears.h"
 #include "storage/log/compaction_output.h"
+#include "storage/log/hint_writer.h"
 #include "storage/log/keydir.h"
 #include "storage/log/scanner.h"
 #include "storage/log/writer.h"
@@ -88,7 +89,8 @@ class Compactor {
     std::size_t current = 0;  // victim (copy) or output (verify, relocate) being read
     std::unique_ptr<SegmentScanner> scanner;
     std::unique_ptr<CompactionOutput> output;
-    std::uint64_t records_read = 0;  // of the current output, in verify
+    std::uint64_t records_read = 0;    // of the current output, in verify
+    std::unique_ptr<HintWriter> hint;  // of the current output, in verify; null: it failed
   };
 
   std::vector<SegmentPtr> choose() const;

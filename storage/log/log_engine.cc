@@ -52,14 +52,15 @@ LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
            .writer = writer_,
            .clock = [this] { return now(); },
            .report = [this](Severity severity, std::string_view text) { report(severity, text); }},
-          {.segment_bytes = options_.segment_bytes,
-           .dead_percent = options_.compact_dead_percent}) {}
+          {.segment_bytes = options_.segment_bytes, .dead_percent = options_.compact_dead_percent}),
+      hints_(catalog_,
+             [this](Severity severity, std::string_view text) { report(severity, text); }) {}
 
 LogEngine::~LogEngine() = default;
 
-Result<std::unique_ptr<Engine>> LogEngine::open(std::unique_ptr<Directory> directory,
-                                                std::unique_ptr<DirectoryLock> lock,
-                                                EngineOptions options) {
+Result<std::unique_ptr<Engine>> LogEngine::prepare(std::unique_ptr<Directory> directory,
+                                                   std::unique_ptr<DirectoryLock> lock,
+                                                   EngineOptions options) {
   if (options.segment_bytes < limits::segment_bytes_min ||
       options.segment_bytes > limits::segment_bytes_max) {
     return fail(Code::invalid, "segment size of " + std::to_string(options.segment_bytes) +
@@ -71,6 +72,7 @@ Result<std::unique_ptr<Engine>> LogEngine::open(std::unique_ptr<Directory> direc
     auto engine = std::make_unique<LogEngine>(Opening(), std::move(directory), std::move(lock),
                                               std::move(options), HashKey::random());
     if (auto started = engine->initialise(); !started) return std::unexpected(started.error());
+    engine->loaded_ = true;
     return engine;
   }
   auto manifest = parse_manifest(*text);
@@ -79,10 +81,16 @@ Result<std::unique_ptr<Engine>> LogEngine::open(std::unique_ptr<Directory> direc
   }
   auto engine = std::make_unique<LogEngine>(Opening(), std::move(directory), std::move(lock),
                                             std::move(options), manifest->hash_key);
-  if (auto restored = engine->restore(*manifest); !restored) {
-    return std::unexpected(restored.error());
-  }
+  engine->to_load_ = std::move(*manifest);
   return engine;
+}
+
+Result<void> LogEngine::load() {
+  if (!to_load_) return {};
+  const std::optional<Manifest> manifest = std::exchange(to_load_, std::nullopt);
+  if (auto restored = restore(*manifest); !restored) return restored;
+  loaded_.store(true, std::memory_order_release);
+  return {};
 }
 
 // Starts a new log. MANIFEST comes last: as long as it is missing, nothing can have been written,
@@ -119,7 +127,9 @@ Result<void> LogEngine::initialise() {
 
 Result<void> LogEngine::restore(const Manifest& manifest) {
   const auto began = std::chrono::steady_clock::now();
-  auto recovered = recover(*directory_, manifest, keydir_, clears_);
+  LoadMeter meter(options_.on_load_progress, options_.stop_loading, keydir_);
+  auto recovered =
+      recover(*directory_, manifest, keydir_, clears_, meter, options_.recovery_threads);
   if (!recovered) return std::unexpected(recovered.error());
   // Everything below changes only what a crash has left, and may be interrupted anywhere.
   if (auto repaired = repair(*recovered, options_.segment_bytes); !repaired) return repaired;
@@ -154,8 +164,14 @@ Result<void> LogEngine::restore(const Manifest& manifest) {
 
   recovered_records_ = recovered->records;
   torn_bytes_cut_ = recovered->torn_bytes;
+  hints_used_ = recovered->hints_used;
+  hints_bad_ = recovered->hints_bad;
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   recovery_seconds_ = took.count();
+  if (recovered->hints_bad > 0) {
+    report(Severity::warning, std::to_string(recovered->hints_bad) +
+                                  " hints could not be believed; their segments were read whole");
+  }
   if (recovered->torn_bytes > 0) {
     report(Severity::warning, "cut off " + std::to_string(recovered->torn_bytes) +
                                   " bytes of an unfinished write at " + "the end of " +
@@ -171,7 +187,9 @@ void LogEngine::remove_orphans() {
   if (!names) return;
   for (const std::string& name : *names) {
     const auto id = parse_segment_name(name);
-    const bool orphan = (id && catalog_.find(*id) == nullptr) || name == "MANIFEST.tmp";
+    const auto hinted = parse_hint_name(name);
+    const bool orphan = (id && catalog_.find(*id) == nullptr) ||
+                        (hinted && catalog_.find(*hinted) == nullptr) || name == "MANIFEST.tmp";
     if (orphan) (void)directory_->remove(name);
   }
 }
@@ -323,7 +341,8 @@ DatabaseStats LogEngine::database_stats(Database database) const {
 EngineStats LogEngine::stats() const {
   EngineStats stats{.engine = "kvs"};
   for (const SegmentPtr& segment : catalog_.listed()) {
-    stats.disk_bytes += segment->capacity_bytes();
+    stats.disk_bytes += segment->capacity_bytes() + segment->hint_bytes();
+    stats.hint_bytes += segment->hint_bytes();
     stats.live_bytes +=
         static_cast<std::uint64_t>(std::max<std::int64_t>(0, segment->counts.live_bytes));
     stats.dead_bytes +=
@@ -347,12 +366,17 @@ EngineStats LogEngine::stats() const {
   stats.recovered_records = recovered_records_;
   stats.torn_bytes_cut = torn_bytes_cut_;
   stats.recovery_seconds = recovery_seconds_;
+  stats.hints_used = hints_used_;
+  stats.hints_bad = hints_bad_;
   return stats;
 }
 
 // --- writing ---
 
 Result<std::unique_ptr<WriteSession>> LogEngine::begin() {
+  if (!loaded_.load(std::memory_order_acquire)) {
+    return fail(Code::read_only, "the engine has not been loaded yet");
+  }
   std::unique_lock place(place_);
   if (auto healthy = health_.check(); !healthy) return std::unexpected(healthy.error());
   return std::make_unique<Session>(*this, pending_, std::move(place));
@@ -442,6 +466,8 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
   }
   if (health_.failed()) return more;
   start_requested_compaction();
+  // A quarter is enough to keep up with the writer; space is more urgent than the next start.
+  if (hints_.work(std::chrono::steady_clock::now() + budget / 4)) more = true;
   if (compactor_.work(until)) more = true;
   return more;
 }

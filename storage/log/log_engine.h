@@ -9,6 +9,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "storage/engine.h"
@@ -17,6 +18,7 @@
 #include "storage/log/clears.h"
 #include "storage/log/compactor.h"
 #include "storage/log/health.h"
+#include "storage/log/hint_job.h"
 #include "storage/log/keydir.h"
 #include "storage/log/recovery.h"
 #include "storage/log/session.h"
@@ -27,13 +29,15 @@ namespace kvs::log {
 
 class LogEngine final : public Engine {
  public:
-  // Opens the log in `directory`, or starts one where there is none. `lock` is held until the
-  // engine is gone. Errors: corrupt, io, no_space; the log is unchanged then.
-  static Result<std::unique_ptr<Engine>> open(std::unique_ptr<Directory> directory,
-                                              std::unique_ptr<DirectoryLock> lock,
-                                              EngineOptions options);
+  // Starts a log in `directory`, or reads the MANIFEST of the one that is there; load() reads the
+  // rest. `lock` is held until the engine is gone. Errors: corrupt, io, no_space; the log is
+  // unchanged then.
+  static Result<std::unique_ptr<Engine>> prepare(std::unique_ptr<Directory> directory,
+                                                 std::unique_ptr<DirectoryLock> lock,
+                                                 EngineOptions options);
   ~LogEngine() override;
 
+  Result<void> load() override;
   Result<std::optional<KeyInfo>> find(Key key, Access access) override;
   Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
   Result<std::unique_ptr<WriteSession>> begin() override;
@@ -58,7 +62,7 @@ class LogEngine final : public Engine {
   bool indexed(Key key) const { return keydir_.find(key).has_value(); }
   Result<Position> commit(PendingWrites& writes, Visibility visibility);
 
-  // Only open() can name an Opening, so only it can construct.
+  // Only prepare() can name an Opening, so only it can construct.
   class Opening {
     friend class LogEngine;
     Opening() = default;
@@ -99,6 +103,7 @@ class LogEngine final : public Engine {
   // One maintain() at a time.
   std::mutex maintenance_;
   Compactor compactor_;
+  HintJob hints_;
   bool preparing_failed_ = false;
   std::atomic<bool> compaction_requested_ = false;
 
@@ -108,9 +113,15 @@ class LogEngine final : public Engine {
   std::atomic<std::uint64_t> cache_hits_ = 0;
   std::atomic<std::uint64_t> corrupt_reads_ = 0;
   std::atomic<std::uint64_t> expired_keys_ = 0;
-  std::uint64_t recovered_records_ = 0;
-  std::uint64_t torn_bytes_cut_ = 0;
-  double recovery_seconds_ = 0;
+
+  // Of load(), while which stats() may be asked.
+  std::optional<Manifest> to_load_;
+  std::atomic<bool> loaded_ = false;
+  std::atomic<std::uint64_t> recovered_records_ = 0;
+  std::atomic<std::uint64_t> torn_bytes_cut_ = 0;
+  std::atomic<std::uint64_t> hints_used_ = 0;
+  std::atomic<std::uint64_t> hints_bad_ = 0;
+  std::atomic<double> recovery_seconds_ = 0;
 };
 
 }  // namespace kvs::log

@@ -3,9 +3,13 @@
 #include <algorithm>
 #include <cassert>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "storage/limits.h"
+#include "storage/log/hint_loader.h"
+#include "storage/log/index_feed.h"
+#include "storage/log/parallel.h"
 #include "storage/log/scanner.h"
 
 namespace kvs::log {
@@ -19,40 +23,85 @@ struct Checkpoint {
   std::uint64_t offset_bytes;
 };
 
-// How the scan of one segment ended.
+// Less than this per thread is read before a thread has started.
+constexpr std::uint64_t bytes_per_thread_min = std::uint64_t{4} << 20;
+
+// What the scan of one segment has found, and how it ended.
 struct Scanned {
   SegmentScanner::Found found = SegmentScanner::Found::end;
   std::uint64_t offset_bytes = 0;       // where what was found begins
   std::uint64_t next_offset_bytes = 0;  // behind a seal
   const char* fault = nullptr;
+  UnixMs clock = 0;
+  Lsn synced_upto = 0;  // the highest of a log segment
+  Lsn last_lsn = 0;     // the greatest of a log segment, or of those before it
+  std::uint64_t records = 0;
   std::vector<Checkpoint> checkpoints;
 };
 
 class Recovery {
  public:
-  Recovery(Directory& directory, const Manifest& manifest, Keydir& keydir, Clears& clears)
-      : directory_(directory), manifest_(manifest), keydir_(keydir), clears_(clears) {
+  Recovery(Directory& directory, const Manifest& manifest, Keydir& keydir, Clears& clears,
+           LoadMeter& meter)
+      : directory_(directory),
+        manifest_(manifest),
+        keydir_(keydir),
+        clears_(clears),
+        meter_(meter) {
     result_.clock = manifest.clock;
     promised_ = manifest.durable;
     log_end_ = manifest.dropped;
   }
 
-  Result<Recovered> run() {
+  Result<Recovered> run(unsigned threads) {
     if (auto opened = open_segments(); !opened) return std::unexpected(opened.error());
-    // Compacted ones first: so every log record that was read before a given one of the log is
-    // older than it.
-    for (std::size_t i = 0; i < manifest_.segments.size(); ++i) {
-      if (manifest_.segments[i].kind != SegmentKind::compacted) continue;
-      if (auto read = read_sealed(i); !read) return std::unexpected(read.error());
+    const SegmentTable segments(result_.segments);
+    segments_ = &segments;
+    HintLoader hints(directory_, keydir_, found_clears_, segments, meter_);
+    plan(hints);
+
+    // The tail first: it cannot be divided. Then segments without a hint, then the small tasks.
+    if (threads == 0) threads = threads_for(total_bytes_);
+    const std::size_t groups = hints.planned() > 0 ? hint_groups : 0;
+    Result<void> tail;
+    run_in_parallel(threads, 1 + to_scan_.size() + groups, [&](std::size_t task) {
+      if (task == 0) {
+        tail = read_tail();
+      } else if (task <= to_scan_.size()) {
+        outcomes_[to_scan_[task - 1]] = read_sealed(to_scan_[task - 1]);
+      } else {
+        hints.load(static_cast<unsigned>(task - 1 - to_scan_.size()));
+      }
+    });
+    if (meter_.stopped()) return fail(Code::cancelled, "the log was not read to its end");
+    const std::vector<std::size_t> bad = hints.conclude();
+    result_.hints_used = hints.planned() - bad.size();
+    result_.hints_bad += bad.size();
+    run_in_parallel(threads, bad.size(),
+                    [&](std::size_t task) { outcomes_[bad[task]] = read_sealed(bad[task]); });
+    if (meter_.stopped()) return fail(Code::cancelled, "the log was not read to its end");
+
+    // In one order, whichever thread was first.
+    for (const SegmentKind kind : {SegmentKind::compacted, SegmentKind::log}) {
+      for (std::size_t i = 0; i < manifest_.segments.size(); ++i) {
+        const bool failed = manifest_.segments[i].kind == kind && !outcomes_[i];
+        if (failed) return std::unexpected(outcomes_[i].error());
+      }
     }
-    for (std::size_t i = 0; i < manifest_.segments.size(); ++i) {
-      if (manifest_.segments[i].kind != SegmentKind::log) continue;
-      auto read = manifest_.segments[i].sealed ? read_sealed(i) : read_open(i);
-      if (!read) return std::unexpected(read.error());
+    if (!tail) return std::unexpected(tail.error());
+    result_.clock = std::max(result_.clock, hints.newest_clock());
+    result_.records += hints.records();
+    promised_ = std::max(promised_, hints.synced_upto());
+    for (const Result<Scanned>& outcome : outcomes_) {
+      result_.clock = std::max(result_.clock, outcome->clock);
+      result_.records += outcome->records;
+      promised_ = std::max(promised_, outcome->synced_upto);
     }
     if (auto ended = check_end(); !ended) return std::unexpected(ended.error());
+    found_clears_.apply(keydir_, clears_);
     drain_cleared();
     result_.last_lsn = std::max({log_end_, compacted_end_, promised_});
+    meter_.finish();
     return std::move(result_);
   }
 
@@ -106,27 +155,76 @@ class Recovery {
     return {};
   }
 
-  // Feeds all frames of a segment to the index.
-  Result<Scanned> scan(const SegmentPtr& segment) {
-    SegmentScanner scanner(segment, segment->capacity_bytes(), log_end_of_scan_);
-    Scanned scanned;
+  static unsigned threads_for(std::uint64_t bytes) {
+    const std::uint64_t useful = 1 + bytes / bytes_per_thread_min;
+    return static_cast<unsigned>(
+        std::min<std::uint64_t>(useful, std::max(1U, std::thread::hardware_concurrency())));
+  }
+
+  // Decides what is read how, and what MANIFEST alone says of sealed segments.
+  void plan(HintLoader& hints) {
+    const std::size_t count = manifest_.segments.size();
+    outcomes_.resize(count);
+    after_.resize(count);
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const ManifestEntry& entry = manifest_.segments[i];
+      bytes += result_.segments[i]->capacity_bytes();
+      if (!entry.sealed) continue;
+      bool ordered = true;
+      if (entry.kind == SegmentKind::log) {
+        after_[i] = sealed_end_;
+        ordered = entry.min_lsn > sealed_end_ || entry.records == 0;
+        sealed_end_ = std::max(sealed_end_, entry.max_lsn);
+      } else {
+        compacted_end_ = std::max(compacted_end_, entry.max_lsn);
+      }
+      const auto found = ordered ? hints.plan(i, entry) : HintLoader::Found::missing;
+      if (found == HintLoader::Found::bad) ++result_.hints_bad;
+      if (found != HintLoader::Found::usable) to_scan_.push_back(i);
+    }
+    log_end_ = std::max(log_end_, sealed_end_);
+    total_bytes_ = bytes;
+    meter_.set_total(bytes);
+  }
+
+  // Feeds all frames of a segment to the index. Any thread; one per segment.
+  Result<Scanned> scan(const SegmentPtr& segment, Lsn after) {
+    SegmentScanner scanner(segment, segment->capacity_bytes(), after);
+    IndexFeed feed(keydir_, found_clears_, *segments_);
+    Scanned scanned{.last_lsn = after};
     for (;;) {
+      if (meter_.stopped()) return fail(Code::cancelled, "the log was not read to its end");
       auto found = scanner.next();
       if (!found) return std::unexpected(found.error());
       scanned.found = *found;
       scanned.offset_bytes = scanner.offset_bytes();
       scanned.next_offset_bytes = scanner.next_offset_bytes();
       scanned.fault = scanner.fault();
+      meter_.add(scanned.next_offset_bytes - scanned.offset_bytes);
       if (*found == SegmentScanner::Found::end || *found == SegmentScanner::Found::damage) break;
-      result_.clock = std::max(result_.clock, scanner.frame().clock);
+      scanned.clock = std::max(scanned.clock, scanner.frame().clock);
       if (segment->kind() == SegmentKind::log) {
-        promised_ = std::max(promised_, scanner.frame().synced_upto);
+        scanned.synced_upto = std::max(scanned.synced_upto, scanner.frame().synced_upto);
       }
       if (*found == SegmentScanner::Found::seal) break;
-      feed(segment, scanner.items());
+      scanned.records += scanner.items().size();
+      for (const SegmentScanner::Item& item : scanner.items()) {
+        const Record& record = item.record;
+        segment->counts.add_record(item.bytes, item.lsn);
+        if (record.kind == RecordKind::tombstone) segment->counts.add_tombstone(item.bytes);
+        feed.add(segment, {.kind = record.kind,
+                           .database = record.database,
+                           .lsn = item.lsn,
+                           .offset_bytes = item.offset_bytes,
+                           .record_bytes = item.bytes,
+                           .value_bytes = record.value.size(),
+                           .expire_at = record.expire_at,
+                           .key = record.key});
+      }
+      feed.flush();
       if (segment->kind() == SegmentKind::log) {
-        log_end_of_scan_ = scanner.last_lsn();
-        log_end_ = std::max(log_end_, log_end_of_scan_);
+        scanned.last_lsn = scanner.last_lsn();
         const std::uint64_t last =
             scanned.checkpoints.empty() ? 0 : scanned.checkpoints.back().offset_bytes;
         if (scanner.next_offset_bytes() - last >= checkpoint_step_bytes) {
@@ -137,64 +235,21 @@ class Recovery {
     return scanned;
   }
 
-  void feed(const SegmentPtr& segment, const std::vector<SegmentScanner::Item>& items) {
-    changes_.clear();
-    for (const SegmentScanner::Item& item : items) {
-      const Record& record = item.record;
-      segment->counts.add_record(item.bytes, item.lsn);
-      if (segment->kind() == SegmentKind::compacted) {
-        compacted_end_ = std::max(compacted_end_, item.lsn);
-      }
-      if (record.kind == RecordKind::clear) {
-        keydir_.clear(record.database, item.lsn);
-        clears_.add(record.database, item.lsn, segment, item.bytes);
-        continue;
-      }
-      Change change{.key = {record.database, record.key}, .lsn = item.lsn};
-      if (record.kind == RecordKind::value) {
-        change.entry =
-            Entry{.location = {segment->id(), static_cast<std::uint32_t>(item.offset_bytes),
-                               static_cast<std::uint32_t>(item.bytes)},
-                  .lsn = item.lsn,
-                  .value_bytes = record.value.size(),
-                  .expire_at = record.expire_at};
-      } else {
-        segment->counts.add_tombstone(item.bytes);
-      }
-      changes_.push_back(change);
-    }
-    result_.records += items.size();
-    keydir_.apply(changes_, Visibility::one_by_one);
-    for (const Change& change : changes_) {
-      if (change.applied && change.entry) {
-        segment->counts.add_live(change.entry->location.record_bytes);
-      }
-      if (change.replaced) remove_live(change.replaced->location);
-    }
-  }
-
-  void remove_live(const Location& location) {
-    if (last_found_ == nullptr || last_found_->id() != location.segment) {
-      for (const SegmentPtr& segment : result_.segments) {
-        if (segment->id() == location.segment) last_found_ = segment.get();
-      }
-    }
-    assert(last_found_ != nullptr);
-    assert(last_found_->id() == location.segment);
-    last_found_->counts.remove_live(location.record_bytes);
-  }
-
   void drain_cleared() {
-    const auto visit = [this](const Entry& entry) { remove_live(entry.location); };
+    const auto visit = [this](const Entry& entry) {
+      const std::size_t index = segments_->index_of(entry.location.segment);
+      segments_->at(index)->counts.remove_live(entry.location.record_bytes);
+    };
     while (keydir_.drain_cleared(4096, visit) > 0) {
     }
   }
 
-  Result<void> read_sealed(std::size_t index) {
+  // Any thread; one per segment.
+  Result<Scanned> read_sealed(std::size_t index) {
     const ManifestEntry& entry = manifest_.segments[index];
     const SegmentPtr& segment = result_.segments[index];
-    auto scanned = scan(segment);
-    if (!scanned) return std::unexpected(scanned.error());
+    auto scanned = scan(segment, after_[index]);
+    if (!scanned) return scanned;
     const SegmentCounts& counts = segment->counts;
     const char* fault = scanned->fault;
     if (scanned->found == SegmentScanner::Found::end) fault = "it ends without a seal";
@@ -208,12 +263,21 @@ class Recovery {
     }
     if (fault != nullptr) {
       const Lsn from = entry.kind == SegmentKind::log
-                           ? std::max(entry.min_lsn, log_end_of_scan_ + 1)
+                           ? std::max(entry.min_lsn, scanned->last_lsn + 1)
                            : entry.min_lsn;
       return corrupt(*segment, scanned->offset_bytes, fault + lsn_range(from, entry.max_lsn));
     }
     segment->set_end_bytes(entry.bytes);
     segment->set_sealed();
+    return scanned;
+  }
+
+  // All open segments, in their order. One thread.
+  Result<void> read_tail() {
+    for (std::size_t i = 0; i < manifest_.segments.size(); ++i) {
+      if (manifest_.segments[i].sealed) continue;
+      if (auto read = read_open(i); !read) return read;
+    }
     return {};
   }
 
@@ -234,8 +298,13 @@ class Recovery {
       }
       return add_empty(segment);
     }
-    auto scanned = scan(segment);
+    auto scanned = scan(segment, sealed_end_);
     if (!scanned) return std::unexpected(scanned.error());
+    sealed_end_ = scanned->last_lsn;
+    log_end_ = std::max(log_end_, sealed_end_);
+    promised_ = std::max(promised_, scanned->synced_upto);
+    result_.clock = std::max(result_.clock, scanned->clock);
+    result_.records += scanned->records;
     const bool sealed = scanned->found == SegmentScanner::Found::seal;
     const bool clean = manifest_.clean_stop && manifest_.clean_stop->segment == segment->id();
     const std::uint64_t end = sealed ? scanned->next_offset_bytes : scanned->offset_bytes;
@@ -309,12 +378,24 @@ class Recovery {
   const Manifest& manifest_;
   Keydir& keydir_;
   Clears& clears_;
+  LoadMeter& meter_;
+  FoundClears found_clears_;
+  const SegmentTable* segments_ = nullptr;  // those of result_
   Recovered result_;
 
-  Lsn promised_ = 0;         // the highest LSN that anything says is durable
-  Lsn log_end_ = 0;          // the greatest LSN of the log, dropped segments included
-  Lsn log_end_of_scan_ = 0;  // the greatest LSN read from log segments so far
-  Lsn compacted_end_ = 0;    // the greatest LSN in compacted segments
+  // Constant while threads run.
+  std::vector<std::size_t> to_scan_;  // sealed segments without a usable hint
+  std::vector<Lsn> after_;            // per sealed log segment: the greatest LSN before it
+  std::uint64_t total_bytes_ = 0;
+  Lsn compacted_end_ = 0;  // the greatest LSN in compacted segments
+
+  // Of sealed segments that were scanned; each written by one thread.
+  std::vector<Result<Scanned>> outcomes_;
+
+  // Written by the one thread that reads the tail, and after it.
+  Lsn promised_ = 0;    // the highest LSN that anything says is durable
+  Lsn log_end_ = 0;     // the greatest LSN of the log, dropped segments included
+  Lsn sealed_end_ = 0;  // the greatest LSN in log segments before the one that is read
 
   // The last open segment that was scanned: the newest one.
   SegmentPtr newest_segment_;
@@ -322,9 +403,6 @@ class Recovery {
   Lsn newest_next_lsn_ = 0;
   SegmentPtr unfinished_;  // sealed, but not cut to its length
   std::vector<Checkpoint> tail_checkpoints_;
-
-  std::vector<Change> changes_;
-  Segment* last_found_ = nullptr;
 };
 
 // Writes a range again as it is. After a sync that failed, the kernel takes pages for clean that
@@ -346,9 +424,9 @@ Result<void> write_again(File& file, std::uint64_t from_bytes, std::uint64_t to_
 }  // namespace
 
 Result<Recovered> recover(Directory& directory, const Manifest& manifest, Keydir& keydir,
-                          Clears& clears) {
+                          Clears& clears, LoadMeter& meter, unsigned threads) {
   keydir.begin_recovery();
-  auto recovered = Recovery(directory, manifest, keydir, clears).run();
+  auto recovered = Recovery(directory, manifest, keydir, clears, meter).run(threads);
   keydir.end_recovery();
   return recovered;
 }

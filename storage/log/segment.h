@@ -102,6 +102,7 @@ class Segment {
 
   SegmentId id() const { return header_.id; }
   SegmentKind kind() const { return header_.kind; }
+  std::uint64_t salt() const { return header_.salt; }
   std::uint32_t seed() const { return seed_; }
   std::string name() const { return segment_name(header_.id); }
   // Shared by readers; whoever holds the segment may read, even after it was retired.
@@ -121,6 +122,10 @@ class Segment {
   bool sealed() const { return sealed_.load(std::memory_order_acquire); }
   void set_sealed() { sealed_.store(true, std::memory_order_release); }
 
+  // Length of its hint (hint.h); 0: it has none.
+  std::uint64_t hint_bytes() const { return hint_bytes_.load(std::memory_order_relaxed); }
+  void set_hint_bytes(std::uint64_t bytes) { hint_bytes_.store(bytes, std::memory_order_relaxed); }
+
   SegmentCounts counts;
 
  private:
@@ -130,6 +135,7 @@ class Segment {
   std::atomic<std::uint64_t> end_bytes_ = segment_header_bytes;
   std::atomic<std::uint64_t> capacity_bytes_;
   std::atomic<bool> sealed_ = false;
+  std::atomic<std::uint64_t> hint_bytes_ = 0;
 };
 
 }  // namespace kvs::log

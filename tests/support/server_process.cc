@@ -129,7 +129,9 @@ bool ServerProcess::answers() const {
   try {
     Socket socket = connect();
     // Any reply will do: it may well say that we must authenticate first.
-    return !socket.command({"PING"}).empty();
+    const std::string reply = socket.command({"PING"});
+    if (options_.wait_until == WaitUntil::loaded && reply.starts_with("-LOADING")) return false;
+    return !reply.empty();
   } catch (const SocketError&) {
     return false;
   }

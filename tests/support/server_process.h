@@ -19,6 +19,12 @@
 
 namespace kvs::test {
 
+// What the start of a server waits for.
+enum class WaitUntil : std::uint8_t {
+  loaded,     // it answers from its data
+  answering,  // it answers, be it that it is loading
+};
+
 struct ServerOptions {
   std::vector<std::string> arguments;    // besides --addr and --dir
   std::vector<std::string> environment;  // NAME=VALUE
@@ -28,6 +34,7 @@ struct ServerOptions {
   // A program, and its arguments, that becomes the server and keeps its process id: strace -D.
   std::vector<std::string> launcher;
   std::chrono::milliseconds ready_timeout = std::chrono::seconds(20);
+  WaitUntil wait_until = WaitUntil::loaded;
 };
 
 class ServerProcess {

@@ -93,7 +93,8 @@ BANNED = [
     (call("setsockopt"), ("daemon/listener.cc", "protocol/uv/"), "Listener (daemon/listener.h)",
      EVERYWHERE),
     (r"std::j?thread\b(?!\s*::)", ("daemon/worker.h", "daemon/worker.cc", "protocol/uv/",
-                                   "storage/thread_pool/"),
+                                   "storage/thread_pool/", "storage/log/parallel.h",
+                                   "daemon/loading.h", "daemon/loading.cc"),
      "a worker loop, or uv::PoolWork for blocking work", EVERYWHERE),
     (r"std::async\b|\.detach\(\)\s*;", (), "uv::PoolWork", EVERYWHERE),
     # Placement new puts an object where memory is already owned; the rest belongs to owners.

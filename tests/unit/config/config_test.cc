@@ -34,6 +34,7 @@ const std::vector<Sample>& samples() {
       {"cache-size", "0", "0"},
       {"segment-size", "1000kb", "1000kb"},
       {"compact-dead-percent", "25", "25"},
+      {"recovery-threads", "2", "2"},
       {"requirepass", "[a secret]", "[a secret]"},
       {"protected-mode", "no", "no"},
       {"maxclients", "77", "77"},

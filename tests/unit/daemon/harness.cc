@@ -64,7 +64,7 @@ TestServer::TestServer(Config start)
                 introspection_commands(), transaction_commands()}),
       settings(config),
       metrics(1),
-      services{config, commands, engine, settings, clients, metrics, watches, turn} {}
+      services{config, commands, engine, settings, clients, metrics, watches, turn, load_status} {}
 
 namespace {
 

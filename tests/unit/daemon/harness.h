@@ -43,6 +43,7 @@ struct TestServer {
   Metrics metrics;
   Watches watches;
   SyncTurn turn{engine};
+  LoadStatus load_status;
   Services services;
 };
 
