@@ -47,6 +47,7 @@ enum Flags : std::uint32_t {
   allow_busy = 1u << 19,        // as Redis flags it
   skip_slowlog = 1u << 20,      // as Redis flags it
   no_async_loading = 1u << 21,  // as Redis flags it
+  while_subscribed = 1u << 22,  // allowed to a RESP2 connection that has subscriptions
 };
 
 // Which words are keys, as COMMAND reports it: first, last (negative: from the end), step; 0 0 0:
@@ -118,5 +119,6 @@ std::span<const Command> client_commands();      // clients.cc: CLIENT ...
 std::span<const Command> server_commands();      // server.cc: INFO CONFIG TIME ...
 std::span<const Command> introspection_commands();  // introspection.cc: COMMAND ...
 std::span<const Command> transaction_commands();    // transactions.cc: MULTI EXEC DISCARD WATCH
+std::span<const Command> pubsub_commands();         // pubsub.cc: SUBSCRIBE PUBLISH PUBSUB ...
 
 }  // namespace kvs::daemon

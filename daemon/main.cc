@@ -116,13 +116,14 @@ int serve(const Config& config, Engine& engine) {
   const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
                                expiry_commands(), scan_commands(), connection_commands(),
                                client_commands(), server_commands(), introspection_commands(),
-                               transaction_commands()});
+                               transaction_commands(), pubsub_commands()});
   Settings settings(config);
   ClientRegistry clients;
   Metrics metrics(workers);
   Watches watches;
   SyncTurn turn(engine);
-  Services services{config, commands, engine, settings, clients, metrics, watches, turn};
+  PubSub pubsub(settings);
+  Services services{config, commands, engine, settings, clients, metrics, watches, turn, pubsub};
 
   uv::Loop loop;
   Maintenance maintenance(loop, services, turn);

@@ -43,6 +43,7 @@ struct TestServer {
   Metrics metrics;
   Watches watches;
   SyncTurn turn{engine};
+  PubSub pubsub;
   Services services;
 };
 
