@@ -116,7 +116,7 @@ int serve(const Config& config, Engine& engine) {
   const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
                                expiry_commands(), scan_commands(), connection_commands(),
                                client_commands(), server_commands(), introspection_commands(),
-                               transaction_commands(), pubsub_commands()});
+                               transaction_commands(), pubsub_commands(), bitmap_commands()});
   Settings settings(config);
   ClientRegistry clients;
   Metrics metrics(workers);
