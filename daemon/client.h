@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/pubsub.h"
 #include "protocol/resp/reply_writer.h"
 #include "storage/engine.h"
 
@@ -33,6 +34,7 @@ struct ClientShared {
   std::atomic<unsigned> database{0};
   std::atomic<int> queued{-1};  // commands queued by MULTI; -1 outside
   std::atomic<unsigned> watched{0};
+  std::atomic<unsigned> subscriptions[subscription_kinds] = {};
   std::atomic<unsigned> protocol{2};
   std::atomic<std::uint64_t> input_bytes{0};
   std::atomic<std::uint64_t> output_bytes{0};
@@ -79,6 +81,10 @@ struct Client {
     std::optional<KeyInfo> seen = std::nullopt;
   };
   std::vector<Watched> watched;
+
+  // Publish/subscribe. The mailbox is there from the connection's first moment to its last.
+  Subscriptions subscriptions;
+  std::shared_ptr<Mailbox> mailbox;
 };
 
 }  // namespace kvs::daemon

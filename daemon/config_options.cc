@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "daemon/log.h"
+#include "daemon/notifications.h"
 #include "storage/limits.h"
 #include "storage/options.h"
 
@@ -110,6 +111,15 @@ struct EngineName {
     return std::nullopt;
   }
   static std::string show(const Config& config) { return config.engine; }
+};
+
+struct NotifyLetters {
+  static SetResult set(Config& config, std::string_view value) {
+    if (!parse_notify_flags(value)) return expected("letters of 'Ag$lshzxeKEtmdn'", value);
+    config.notify_keyspace_events = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.notify_keyspace_events; }
 };
 
 struct Directory {
@@ -277,6 +287,8 @@ constexpr std::array options{
                                           "Network threads; 0: one per core."),
     row<Count<&Config::io_threads, 0, 1024>>("io-threads", "N", running_group,
                                              "Threads for storage work; 0: network threads + 4."),
+    row<NotifyLetters>("notify-keyspace-events", "LETTERS", running_group,
+                       "Which events of keys are published, in Redis' letters (KEA: all)."),
     row<Level>("loglevel", "LEVEL", running_group,
                "debug, info, warning or error (also Redis' verbose and notice)."),
 };

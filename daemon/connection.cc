@@ -172,6 +172,7 @@ Task<void> Connection::serve() {
     co_await everything;
   }
   drop_watches(client_, worker_.services().watches);
+  drop_subscriptions(client_, worker_.services().pubsub);
   Closed closed(*this);
   co_await closed;
   set_accounted(0);
@@ -184,10 +185,12 @@ Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> sha
       parser_(parser_limits(worker.services().settings)),
       client_(std::move(shared)) {
   client_.authenticated = !worker.services().settings.has_password();
+  client_.mailbox = std::make_shared<Mailbox>(&worker.mailroom(), this, client_.shared);
 }
 
 Connection::~Connection() {
   if (flush_listed_) worker_.forget_flush(*this);
+  client_.mailbox->forget_owner();
 }
 
 bool Connection::start() {
@@ -530,9 +533,36 @@ void Connection::release() {
     }
     list_for_flush();
   }
+  if (client_.subscriptions.any()) take_mail();
   account_client();
   account();
   if (!within_memory()) return;
+  check_output_limit();
+}
+
+// Messages are whole replies: between two of the client's own they are in nobody's way.
+void Connection::deliver_mail() {
+  if (waiting_ != Waiting::input && waiting_ != Waiting::drain) return;  // release() will
+  if (finishing_ || lost_) return;
+  take_mail();
+  account();
+  if (within_memory()) check_output_limit();
+}
+
+void Connection::take_mail() {
+  const std::size_t before = ready_.size();
+  if (!client_.mailbox->take(ready_)) {
+    worker_.metrics().output_limit_closed.fetch_add(1, std::memory_order_relaxed);
+    log_warning("client {}: closed: unread messages exceed client-output-buffer-limit",
+                client_.shared->address);
+    return end("output limit");
+  }
+  if (ready_.size() == before) return;
+  last_active_ = worker_.now();
+  list_for_flush();
+}
+
+void Connection::check_output_limit() {
   const auto hard = worker_.services().settings.client_output_buffer_hard.load();
   if (hard != 0 && unsent() > hard) {
     worker_.metrics().output_limit_closed.fetch_add(1, std::memory_order_relaxed);
@@ -619,7 +649,8 @@ void Connection::check_timeouts(Clock::time_point now) {
   }
   if (unsent() > 0 && !within_memory()) return;
   if (waiting_ == Waiting::input) {
-    const std::chrono::seconds idle_max(settings.timeout_seconds.load());
+    const std::chrono::seconds idle_max(
+        client_.subscriptions.any() ? 0 : settings.timeout_seconds.load());  // it only listens
     if (idle_max.count() != 0 && now - last_active_ >= idle_max) return closed_by_timeout("idle");
     const std::chrono::seconds request_max(settings.request_timeout_seconds.load());
     if (request_max.count() != 0 && request_begun_ && now - *request_begun_ >= request_max) {
@@ -646,7 +677,8 @@ void Connection::check_timeouts(Clock::time_point now) {
 
 // What the pool may be changing is counted only when it is here.
 void Connection::account_client() {
-  client_bytes_ = client_.output.capacity() + client_.transaction_bytes;
+  client_bytes_ =
+      client_.output.capacity() + client_.transaction_bytes + client_.subscriptions.bytes;
 }
 
 void Connection::account() {

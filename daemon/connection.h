@@ -54,6 +54,9 @@ class Connection {
   // Writes what is ready. Called by the worker at the end of the iteration.
   void flush();
 
+  // Sends what its mailbox holds, if no reply is on its way that must come first.
+  void deliver_mail();
+
   // Once a second: ends a connection that has been idle, stuck in a request or unread for too long.
   void check_timeouts(Clock::time_point now);
 
@@ -99,7 +102,9 @@ class Connection {
   bool within_limits();
 
   // Output
-  void release();  // lets the replies in client_.output leave
+  void release();  // lets the replies in client_.output leave, and then the mail
+  void take_mail();
+  void check_output_limit();
   void list_for_flush();
   void queue_write(std::size_t written);
   void on_written(int status);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/context_keys.h"
+#include "daemon/notifications.h"
 #include "daemon/pending_view.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
@@ -39,6 +40,7 @@ Result<std::optional<KeyInfo>> Context::find(Database database, std::string_view
   auto found = keys_.session != nullptr ? keys_.session->find({database, key}, keys_.access)
                                         : services.engine.find({database, key}, keys_.access);
   note(keys_, services.engine, found);
+  notify_of_miss(found, {database, key});
   return found;
 }
 
@@ -53,17 +55,20 @@ Result<std::optional<KeyInfo>> Context::get(Database database, std::string_view 
   if (keys_.session == nullptr) {
     auto found = services.engine.get(key, keys_.access, value);
     note(keys_, services.engine, found);
+    notify_of_miss(found, key);
     return found;
   }
   if (keys_.read_ahead != nullptr) {
     auto found = keys_.session->find(key, keys_.access);
     if (!found || !*found || keys_.read_ahead->lookup(key, (*found)->lsn, value)) {
       note(keys_, services.engine, found);
+      notify_of_miss(found, key);
       return found;
     }
   }
   auto found = keys_.session->get(key, keys_.access, value);
   note(keys_, services.engine, found);
+  notify_of_miss(found, key);
   return found;
 }
 
@@ -82,6 +87,7 @@ void Context::put(std::string_view key, std::string_view value, UnixMs expire_at
 void Context::put(Database database, std::string_view key, std::string_view value,
                   UnixMs expire_at) {
   assert(keys_.session != nullptr);
+  notify_if_new({database, key});
   keys_.session->put({database, key}, value, expire_at);
   services.watches.touch({database, key});
 }
@@ -147,8 +153,40 @@ DatabaseStats Context::figures_of(Database database) const {
   return services.engine.database_stats(database);
 }
 
+std::size_t Context::publish(Message message) {
+  const std::size_t receivers = services.pubsub.receivers(message.kind, message.channel);
+  keys_.outbox->push_back({std::move(message), keys_.in_transaction});
+  return receivers;
+}
+
+void Context::notify(std::uint32_t event_class, std::string_view event, std::string_view key) {
+  notify(event_class, event, client.database, key);
+}
+
+void Context::notify(std::uint32_t event_class, std::string_view event, Database database,
+                     std::string_view key) {
+  const std::uint32_t flags = services.settings.notify_flags.load(std::memory_order_relaxed);
+  if ((flags & event_class) == 0) return;
+  std::vector<Message> messages;
+  append_notification(flags, event_class, event, {database, key}, messages);
+  for (Message& message : messages) keys_.outbox->push_back({std::move(message), true});
+}
+
+// Events of looking and of putting, which no handler tells of.
+void Context::notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key) {
+  if (!found || *found || keys_.running == nullptr || keys_.running->has(writes)) return;
+  notify(notify_key_miss, "keymiss", key.database, key.name);
+}
+
+void Context::notify_if_new(Key key) {
+  if ((services.settings.notify_flags.load(std::memory_order_relaxed) & notify_new) == 0) return;
+  const auto found = keys_.session->find(key, Access::resident_only);
+  if (found && !*found) notify(notify_new, "new", key.database, key.name);
+}
+
 void Context::run_transaction(resp::ReplyWriter& reply) {
   assert(!client.in_transaction);
+  keys_.in_transaction = true;
   const std::vector<StoredRequest> queued = std::exchange(client.transaction, {});
   client.transaction_bytes = 0;
   reply.array(queued.size());
@@ -156,6 +194,7 @@ void Context::run_transaction(resp::ReplyWriter& reply) {
   for (const StoredRequest& request : queued) {
     words.assign(request.args.begin(), request.args.end());
     resp::ReplyWriter inner(client.output, client.version);
+    keys_.running = request.command;
     request.command->handler(*this, words, inner);
   }
 }

@@ -24,10 +24,12 @@ namespace kvs::daemon {
 
 class ClientRegistry;
 class Metrics;
+class PubSub;
 class Settings;
 class SyncTurn;
 class Watches;
 struct Config;
+struct Message;
 
 // What all connections share. Everything in here is thread-safe and outlives the workers.
 struct Services {
@@ -39,6 +41,7 @@ struct Services {
   Metrics& metrics;
   Watches& watches;
   const SyncTurn& sync_turn;
+  PubSub& pubsub;
   const LoadStatus& load_status = nothing_to_load;
 };
 
@@ -73,6 +76,15 @@ class Context {
   // The same for INFO, whose figures promise nothing and so wait for nothing.
   DatabaseStats figures_of(Database database) const;
 
+  // Delivers a message once everything that this batch has written before is visible, and returns
+  // how many subscribers get it.
+  std::size_t publish(Message message);
+
+  // Tells keyspace notifications what has happened to `key`. `event_class` is one of NotifyFlags.
+  void notify(std::uint32_t event_class, std::string_view event, std::string_view key);
+  void notify(std::uint32_t event_class, std::string_view event, Database database,
+              std::string_view key);
+
   // Wall clock, read once per command (once per transaction inside EXEC).
   UnixMs now() const noexcept { return now_; }
 
@@ -89,6 +101,8 @@ class Context {
   bool may_look_at_all_keys();
   void depends_on_everything();
   bool has_pending_writes() const;
+  void notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key);
+  void notify_if_new(Key key);
 
   Keys& keys_;
   UnixMs now_;

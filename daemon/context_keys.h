@@ -2,16 +2,28 @@
 // and executor.cc only; handlers see Context.
 #pragma once
 
+#include <vector>
+
 #include "daemon/context.h"
 #include "daemon/metrics.h"
+#include "daemon/pubsub.h"
 #include "daemon/read_ahead.h"
 
 namespace kvs::daemon {
+
+// A message that waits for the commit of what was written before it.
+struct Outgoing {
+  Message message;
+  bool rests_on_commit;  // it tells of a write, or was published by a transaction
+};
 
 struct Context::Keys {
   Access access = Access::may_block;
   WriteSession* session = nullptr;  // set: everything goes through it
   const ReadAhead* read_ahead = nullptr;
+  const Command* running = nullptr;
+  std::vector<Outgoing>* outbox = nullptr;  // messages that leave after the commands, never null
+  bool in_transaction = false;  // EXEC is running: a failed commit takes its messages along
 
   // What the replies depend on: nothing may leave before this position is safe.
   Position position = 0;

@@ -77,6 +77,13 @@ void execute(Services& services, Client& client, const Request& request, Context
     if (client.in_transaction) client.transaction_broken = true;
     return reply.error("NOAUTH Authentication required.");
   }
+  if (client.version == resp::Version::resp2 && client.subscriptions.any() &&
+      !command.has(while_subscribed)) {
+    if (client.in_transaction) client.transaction_broken = true;
+    return reply.error("ERR Can't execute '" + std::string(command.name) +
+                       "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
+                       "allowed in this context");
+  }
   if (client.in_transaction) {
     if (command.has(no_multi)) {
       client.transaction_broken = true;
@@ -89,6 +96,7 @@ void execute(Services& services, Client& client, const Request& request, Context
       return;
     }
   }
+  keys.running = &command;
   Context context(client, services, keys, now);
   command.handler(context, request.args, reply);
 }
@@ -142,6 +150,17 @@ void vouch(const Services& services, Client& client, std::size_t begin, Position
         .error("MISCONF The log could not be synced, what this depends on may be lost");
   }
   position = std::max(position, depends_on);
+}
+
+enum class Outcome : std::uint8_t { committed, failed };
+
+// What was published meanwhile leaves now: whoever gets it sees the writes that came before it.
+void deliver(Services& services, std::vector<Outgoing>& outbox, Outcome outcome) {
+  for (const Outgoing& outgoing : outbox) {
+    if (outcome == Outcome::failed && outgoing.rests_on_commit) continue;
+    services.pubsub.publish(outgoing.message);
+  }
+  outbox.clear();
 }
 
 // A batch while it runs.
@@ -227,7 +246,9 @@ class BatchRun {
     const bool provisional = session_ != nullptr && touches_keys(client, request);
     keys.session = session_.get();
     keys.read_ahead = &read_ahead_;
+    keys.outbox = &outbox_;
     execute(services_, client, request, keys, now_);
+    if (session_ == nullptr) deliver(services_, outbox_, Outcome::committed);
     if (!provisional) {
       vouch(services_, client, before, keys.position, entry.position);
       return count(*entry.metrics, request, keys, client, before);
@@ -260,6 +281,7 @@ class BatchRun {
       replace_replies(refusal(committed.error()));
     }
     provisional_.clear();
+    deliver(services_, outbox_, committed ? Outcome::committed : Outcome::failed);
   }
 
   void replace_replies(const std::string& error) {
@@ -280,6 +302,8 @@ class BatchRun {
     Client& client = *entry.client;
     std::string replies = std::exchange(client.output, {});
     Context::Keys keys;
+    std::vector<Outgoing> unused;  // its messages are in the outbox already
+    keys.outbox = &unused;
     execute(services_, client, request, keys, now_);
     vouch(services_, client, 0, keys.position, entry.position);
     return std::exchange(client.output, std::move(replies));
@@ -301,6 +325,7 @@ class BatchRun {
   ReadAhead read_ahead_;
   std::unique_ptr<WriteSession> session_;
   std::vector<Provisional> provisional_;
+  std::vector<Outgoing> outbox_;
 };
 
 }  // namespace
@@ -318,12 +343,15 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
       may_run(client, *request.command) && !is_queued(client, *request.command)) {
     return Inline::needs_pool;
   }
+  std::vector<Outgoing> outbox;
   keys.access = Access::resident_only;
+  keys.outbox = &outbox;
   execute(services, client, request, keys, wall_clock_ms());
   if (keys.would_block) {
     client.output.resize(before);
     return Inline::needs_pool;
   }
+  deliver(services, outbox, Outcome::committed);
   vouch(services, client, before, keys.position, position);
   count(metrics, request, keys, client, before);
   return Inline::answered;

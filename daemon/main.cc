@@ -127,13 +127,15 @@ int serve(const Config& config, Engine& engine, LoadStatus& status,
   const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
                                expiry_commands(), scan_commands(), connection_commands(),
                                client_commands(), server_commands(), introspection_commands(),
-                               transaction_commands()});
+                               transaction_commands(), pubsub_commands(), bitmap_commands()});
   Settings settings(config);
   ClientRegistry clients;
   Metrics metrics(workers);
   Watches watches;
   SyncTurn turn(engine);
-  Services services{config, commands, engine, settings, clients, metrics, watches, turn, status};
+  PubSub pubsub(settings);
+  Services services{config,  commands, engine, settings, clients,
+                    metrics, watches,  turn,   pubsub,   status};
 
   uv::Loop loop;
   Loading loading(loop, engine, status);

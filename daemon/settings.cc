@@ -10,6 +10,8 @@
 
 #include <sodium.h>
 
+#include "daemon/notifications.h"
+
 namespace kvs::daemon {
 
 namespace {
@@ -47,6 +49,20 @@ Settings::Settings(const Config& config)
                                                       : physical_memory_bytes() / 4),
       key_(random_key<Digest>()) {
   set_password(config.requirepass);
+  set_notify_letters(config.notify_keyspace_events);
+}
+
+void Settings::set_notify_letters(std::string_view letters) {
+  const auto flags = parse_notify_flags(letters);
+  assert(flags.has_value());
+  std::scoped_lock lock(mutex_);
+  notify_letters_ = canonical_notify_letters(letters);
+  notify_flags.store(*flags, std::memory_order_relaxed);
+}
+
+std::string Settings::notify_letters() const {
+  std::scoped_lock lock(mutex_);
+  return notify_letters_;
 }
 
 Settings::Digest Settings::digest_of(std::string_view password) const {

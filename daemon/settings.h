@@ -30,6 +30,11 @@ class Settings {
   std::atomic<std::uint64_t> client_output_buffer_soft;
   std::atomic<std::int64_t> client_output_buffer_soft_seconds;
   std::atomic<std::uint64_t> maxmemory_clients;  // resolved: never 0
+  std::atomic<std::uint32_t> notify_flags{0};    // NotifyFlags
+
+  // The letters of notify-keyspace-events, in Redis' order; they must be known ones.
+  void set_notify_letters(std::string_view letters);
+  std::string notify_letters() const;
 
   bool has_password() const noexcept { return has_password_.load(std::memory_order_acquire); }
   std::string password() const;
@@ -44,8 +49,9 @@ class Settings {
   const Digest key_;  // random: digests mean nothing outside this process
   std::atomic<bool> has_password_{false};
   mutable std::mutex mutex_;
-  std::string password_;  // guarded by mutex_
-  Digest digest_{};       // guarded by mutex_; of password_
+  std::string password_;        // guarded by mutex_
+  std::string notify_letters_;  // guarded by mutex_
+  Digest digest_{};             // guarded by mutex_; of password_
 };
 
 }  // namespace kvs::daemon

@@ -14,6 +14,7 @@ Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
       parking_(loop_, turn, services.settings, gate_),
       lane_(loop_, services, metrics, limits::batch_connections_max),
       slow_lane_(loop_, services, metrics, 1),
+      mailroom_([this] { loop_.post([this] { deliver_mail(); }); }),
       read_buffer_(std::make_unique<std::array<char, limits::read_buffer_bytes>>()),
       prepare_(uv::make_handle<uv_prepare_t>(
           [this](uv_prepare_t* prepare) { uv_prepare_init(loop_.raw(), prepare); })),
@@ -90,6 +91,12 @@ Task<void> Worker::serve(int fd, std::shared_ptr<ClientShared> shared) {
   services_.clients.remove(id);
   load_.fetch_sub(1, std::memory_order_relaxed);
   connections_.erase(connection);
+}
+
+void Worker::deliver_mail() {
+  for (const auto& mailbox : mailroom_.collect()) {
+    if (Connection* const owner = mailbox->owner()) owner->deliver_mail();
+  }
 }
 
 void Worker::end_of_iteration() {

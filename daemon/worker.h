@@ -21,6 +21,7 @@
 #include "daemon/lane.h"
 #include "daemon/limits.h"
 #include "daemon/listener.h"
+#include "daemon/mailbox.h"
 #include "daemon/metrics.h"
 #include "protocol/async/gate.h"
 #include "protocol/async/task.h"
@@ -59,6 +60,7 @@ class Worker {
   Parking& parking() noexcept { return parking_; }
   Lane& lane() noexcept { return lane_; }
   Lane& slow_lane() noexcept { return slow_lane_; }
+  Mailroom& mailroom() noexcept { return mailroom_; }
   std::span<char> read_buffer() noexcept { return *read_buffer_; }
   // The loop's time, read once per iteration.
   Connection::Clock::time_point now() noexcept {
@@ -71,6 +73,7 @@ class Worker {
   Task<void> serve(int fd, std::shared_ptr<ClientShared> shared);
   Task<void> stop_when_idle();
   void end_of_iteration();
+  void deliver_mail();
 
   uv::Loop loop_;
   Services& services_;
@@ -79,6 +82,7 @@ class Worker {
   Parking parking_;
   Lane lane_;
   Lane slow_lane_;
+  Mailroom mailroom_;
   std::unique_ptr<std::array<char, limits::read_buffer_bytes>> read_buffer_;
   std::unique_ptr<Listener> listener_;
   std::list<Connection> connections_;  // a list: their addresses stay

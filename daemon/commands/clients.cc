@@ -23,6 +23,11 @@ std::int64_t seconds_since(std::int64_t past_ms, UnixMs now) {
   return std::max<std::int64_t>((now - past_ms) / 1000, 0);
 }
 
+bool is_subscribed(const ClientShared& client) {
+  return std::any_of(std::begin(client.subscriptions), std::end(client.subscriptions),
+                     [](const auto& count) { return count.load(std::memory_order_relaxed) != 0; });
+}
+
 // One line of CLIENT LIST. Figures that Redis keeps and kvs does not are given as zero.
 std::string describe(ClientShared& client, UnixMs now) {
   std::string name;
@@ -55,11 +60,16 @@ std::string describe(ClientShared& client, UnixMs now) {
   number("age", seconds_since(client.connected_at_ms, now));
   const std::int64_t active_at = client.last_active_ms.load(std::memory_order_relaxed);
   number("idle", seconds_since(active_at != 0 ? active_at : client.connected_at_ms, now));
-  text("flags", queued >= 0 ? "x" : "N");
+  const auto subscribed = [&client](Subscription kind) {
+    return client.subscriptions[static_cast<std::size_t>(kind)].load(std::memory_order_relaxed);
+  };
+  std::string flags(is_subscribed(client) ? "P" : "");
+  if (queued >= 0) flags += 'x';
+  text("flags", flags.empty() ? "N" : flags);
   number("db", client.database.load(std::memory_order_relaxed));
-  text("sub", "0");
-  text("psub", "0");
-  text("ssub", "0");
+  number("sub", subscribed(Subscription::channel));
+  number("psub", subscribed(Subscription::pattern));
+  number("ssub", subscribed(Subscription::shard));
   number("multi", queued);
   number("qbuf", input_bytes);
   text("qbuf-free", "0");
@@ -124,12 +134,17 @@ void client_info(Context& context, Args, ReplyWriter& reply) {
   reply.verbatim(describe(*context.client.shared, context.now()));
 }
 
-// Every client here is of type "normal"; the other types exist and are empty.
-enum class ClientType : std::uint8_t { normal, other };
+// Replication has no clients here: its types exist and are empty.
+enum class ClientType : std::uint8_t { normal, pubsub, other };
+
+ClientType type_of(const ClientShared& client) {
+  return is_subscribed(client) ? ClientType::pubsub : ClientType::normal;
+}
 
 std::optional<ClientType> type_argument(std::string_view word, ReplyWriter& reply) {
   if (is_word(word, "NORMAL")) return ClientType::normal;
-  for (const std::string_view other : {"MASTER", "SLAVE", "REPLICA", "PUBSUB"}) {
+  if (is_word(word, "PUBSUB")) return ClientType::pubsub;
+  for (const std::string_view other : {"MASTER", "SLAVE", "REPLICA"}) {
     if (is_word(word, other)) return ClientType::other;
   }
   reply.error("ERR Unknown client type '" + std::string(word) + "'");
@@ -142,7 +157,7 @@ void client_list(Context& context, Args args, ReplyWriter& reply) {
   if (args.size() == 4 && is_word(args[2], "TYPE")) {
     const auto type = type_argument(args[3], reply);
     if (!type) return;
-    if (*type == ClientType::other) clients.clear();
+    std::erase_if(clients, [type](const auto& client) { return type_of(*client) != *type; });
   } else if (args.size() > 3 && is_word(args[2], "ID")) {
     // In the order and as often as asked for.
     std::vector<std::shared_ptr<ClientShared>> chosen;
@@ -167,11 +182,12 @@ struct KillFilter {
   std::optional<std::uint64_t> id;
   std::optional<std::string_view> address;
   std::optional<std::string_view> local_address;
-  bool other_type = false;  // asked for a type that no client has
+  std::optional<ClientType> type;
   bool skip_me = true;
 
   bool matches(const ClientShared& client, const ClientShared& me) const {
-    if (other_type || (skip_me && client.id == me.id)) return false;
+    if (skip_me && client.id == me.id) return false;
+    if (type && type_of(client) != *type) return false;
     if (id && client.id != *id) return false;
     if (address && client.address != *address) return false;
     return !local_address || client.local_address == *local_address;
@@ -195,9 +211,8 @@ std::optional<KillFilter> kill_filter_argument(Args args, ReplyWriter& reply) {
       }
       filter.id = static_cast<std::uint64_t>(*id);
     } else if (is_word(args[i], "TYPE")) {
-      const auto type = type_argument(value, reply);
-      if (!type) return std::nullopt;
-      filter.other_type = *type == ClientType::other;
+      filter.type = type_argument(value, reply);
+      if (!filter.type) return std::nullopt;
     } else if (is_word(args[i], "ADDR")) {
       filter.address = value;
     } else if (is_word(args[i], "LADDR")) {

@@ -70,8 +70,14 @@ void leave_transaction(Client& client, Watches& watches) {
 namespace {
 
 // PING [message]: PONG, or the message.
-void ping_command(Context&, Args args, ReplyWriter& reply) {
+void ping_command(Context& context, Args args, ReplyWriter& reply) {
   if (args.size() > 2) return reply_wrong_arguments(reply, "ping");
+  if (reply.version() == resp::Version::resp2 && context.client.subscriptions.any()) {
+    // What such a connection reads are arrays.
+    reply.array(2);
+    reply.bulk("pong");
+    return reply.bulk(args.size() == 2 ? args[1] : std::string_view());
+  }
   if (args.size() == 2) return reply.bulk(args[1]);
   reply.simple("PONG");
 }
@@ -89,6 +95,7 @@ void quit_command(Context& context, Args, ReplyWriter& reply) {
 void reset_command(Context& context, Args, ReplyWriter& reply) {
   Client& client = context.client;
   leave_transaction(context.client, context.services.watches);
+  drop_subscriptions(client, context.services.pubsub);
   select_database(client, 0);
   set_protocol(client, resp::Version::resp2);
   client.authenticated = !context.services.settings.has_password();
@@ -214,14 +221,14 @@ constexpr std::array rows{
              "O(1)", "[protover [AUTH username password] [SETNAME clientname]]"}},
     Command{"ping",
             -1,
-            fast | connection_family,
+            fast | connection_family | while_subscribed,
             no_keys,
             ping_command,
             {"Returns PONG, or the given string.", "1.0.0", "connection", "O(1)", "[message]", "",
              "request_policy:all_shards response_policy:all_succeeded"}},
     Command{"quit",
             -1,
-            handshake | not_queued,
+            handshake | not_queued | while_subscribed,
             no_keys,
             quit_command,
             {"Closes the connection.", "1.0.0", "connection", "O(1)", ""}},
@@ -239,7 +246,7 @@ constexpr std::array rows{
             {"Accepted for clients of clusters; has no effect.", "3.0.0", "cluster", "O(1)", ""}},
     Command{"reset",
             1,
-            handshake | not_queued,
+            handshake | not_queued | while_subscribed,
             no_keys,
             reset_command,
             {"Brings the connection back to its first state.", "6.2.0", "connection", "O(1)", ""}},

@@ -11,6 +11,7 @@
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/context.h"
+#include "daemon/notifications.h"
 
 namespace kvs::daemon {
 
@@ -35,6 +36,7 @@ void add(Context& context, std::string_view key, std::int64_t amount, ReplyWrite
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
   context.put(key, std::string_view(digits.data(), static_cast<std::size_t>(end - digits.data())),
               *found ? (*found)->expire_at : never);
+  context.notify(notify_string, "incrby", key);
   reply.integer(value);
 }
 
@@ -74,6 +76,7 @@ void incrbyfloat_command(Context& context, Args args, ReplyWriter& reply) {
   }
   const std::string formatted = format_float(value);
   context.put(args[1], formatted, *found ? (*found)->expire_at : never);
+  context.notify(notify_string, "incrbyfloat", args[1]);
   reply.bulk(formatted);
 }
 

@@ -9,6 +9,7 @@
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/context.h"
+#include "daemon/notifications.h"
 
 namespace kvs::daemon {
 
@@ -82,8 +83,10 @@ void expire_key(Context& context, Args args, TimeUnit unit, TimeBase base, std::
   if (!*found || !conditions->allow((*found)->expire_at, deadline)) return reply.integer(0);
   if (has_passed) {
     context.remove(args[1]);
+    context.notify(notify_generic, "del", args[1]);
   } else {
     context.put(args[1], value, deadline);
+    context.notify(notify_generic, "expire", args[1]);
   }
   reply.integer(1);
 }
@@ -139,6 +142,7 @@ void persist_command(Context& context, Args args, ReplyWriter& reply) {
   if (!found) return reply_error(reply, found.error());
   if (!*found || (*found)->expire_at == never) return reply.integer(0);
   context.put(args[1], value, never);
+  context.notify(notify_generic, "persist", args[1]);
   reply.integer(1);
 }
 

@@ -148,7 +148,12 @@ void report_clients(Context& context, Report& report) {
   std::size_t watching = 0;
   std::uint64_t input_max = 0;
   std::uint64_t output_max = 0;
+  std::size_t subscribed = 0;
   for (const auto& client : clients) {
+    if (std::any_of(std::begin(client->subscriptions), std::end(client->subscriptions),
+                    [](const auto& count) { return count.load() != 0; })) {
+      ++subscribed;
+    }
     if (client->watched.load(std::memory_order_relaxed) != 0) ++watching;
     input_max = std::max(input_max, client->input_bytes.load(std::memory_order_relaxed));
     output_max = std::max(output_max, client->output_bytes.load(std::memory_order_relaxed));
@@ -161,7 +166,7 @@ void report_clients(Context& context, Report& report) {
   report.field("client_recent_max_output_buffer", output_max);
   report.field("blocked_clients", 0);
   report.field("tracking_clients", 0);
-  report.field("pubsub_clients", 0);
+  report.field("pubsub_clients", subscribed);
   report.field("watching_clients", watching);
   report.field("clients_in_timeout_table", 0);
   report.field("total_watched_keys", services.watches.count());
@@ -294,9 +299,9 @@ void report_stats(Context& context, Report& report) {
   report.field("evicted_clients", metrics.sum(&WorkerMetrics::output_limit_closed));
   report.field("keyspace_hits", metrics.sum(&WorkerMetrics::keyspace_hits));
   report.field("keyspace_misses", metrics.sum(&WorkerMetrics::keyspace_misses));
-  report.field("pubsub_channels", 0);
-  report.field("pubsub_patterns", 0);
-  report.field("pubsubshard_channels", 0);
+  report.field("pubsub_channels", context.services.pubsub.count(Subscription::channel));
+  report.field("pubsub_patterns", context.services.pubsub.count(Subscription::pattern));
+  report.field("pubsubshard_channels", context.services.pubsub.count(Subscription::shard));
   report.field("latest_fork_usec", 0);
   report.field("total_forks", 0);
   report.field("migrate_cached_sockets", 0);

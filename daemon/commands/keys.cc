@@ -7,6 +7,7 @@
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/context.h"
+#include "daemon/notifications.h"
 
 namespace kvs::daemon {
 
@@ -24,7 +25,10 @@ void del_command(Context& context, Args args, ReplyWriter& reply) {
   }
   std::sort(present.begin(), present.end());
   present.erase(std::unique(present.begin(), present.end()), present.end());
-  for (const std::string_view key : present) context.remove(key);
+  for (const std::string_view key : present) {
+    context.remove(key);
+    context.notify(notify_generic, "del", key);
+  }
   reply.integer(static_cast<std::int64_t>(present.size()));
 }
 
@@ -64,6 +68,8 @@ bool rename_key(Context& context, Args args, Target target, ReplyWriter& reply, 
   if (args[1] == args[2]) return true;
   context.put(args[2], value, (*source)->expire_at);
   context.remove(args[1]);
+  context.notify(notify_generic, "rename_from", args[1]);
+  context.notify(notify_generic, "rename_to", args[2]);
   return true;
 }
 
@@ -105,6 +111,7 @@ void copy_command(Context& context, Args args, ReplyWriter& reply) {
     if (*present) return reply.integer(0);
   }
   context.put(target, args[2], value, (*source)->expire_at);
+  context.notify(notify_generic, "copy_to", target, args[2]);
   reply.integer(1);
 }
 

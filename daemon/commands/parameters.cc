@@ -19,6 +19,7 @@
 #include "daemon/commands/server_handlers.h"
 #include "daemon/config.h"
 #include "daemon/glob.h"
+#include "daemon/notifications.h"
 #include "daemon/settings.h"
 #include "storage/limits.h"
 
@@ -45,7 +46,7 @@ struct Constant {
   enum class Set : std::uint8_t { to_this, never } set = Set::to_this;
 };
 
-constexpr std::array<Constant, 18> constants = {{
+constexpr std::array<Constant, 17> constants = {{
     {"appendonly", "yes"},
     {"auto-aof-rewrite-min-size", "0"},
     {"cluster-enabled", "no", Constant::Set::never},
@@ -58,7 +59,6 @@ constexpr std::array<Constant, 18> constants = {{
     {"maxmemory", "0"},
     {"maxmemory-policy", "noeviction"},
     {"no-appendfsync-on-rewrite", "no"},
-    {"notify-keyspace-events", ""},
     {"pidfile", "", Constant::Set::never},
     {"save", ""},
     {"slowlog-log-slower-than", "-1"},
@@ -237,6 +237,13 @@ Parsed parse_requirepass(std::string_view value) {
   return [password = std::string(value)](Settings& s) { s.set_password(password); };
 }
 
+Parsed parse_notify_keyspace_events(std::string_view value) {
+  if (!parse_notify_flags(value)) {
+    return wrong("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+  }
+  return [letters = std::string(value)](Settings& s) { s.set_notify_letters(letters); };
+}
+
 std::string get_sync(const Services& services) {
   return std::string(to_string(services.settings.sync.load()));
 }
@@ -272,6 +279,8 @@ constexpr std::array<Parameter, 24> parameters = {{
     {"loglevel", [](const Services& s) { return s.config.loglevel; }},
     {"maxclients", get_setting<&Settings::maxclients>, parse_maxclients},
     {"maxmemory-clients", get_setting<&Settings::maxmemory_clients>, parse_maxmemory_clients},
+    {"notify-keyspace-events", [](const Services& s) { return s.settings.notify_letters(); },
+     parse_notify_keyspace_events},
     {"port", [](const Services& s) { return std::to_string(s.config.addr.port); }},
     {"proto-max-bulk-len", get_setting<&Settings::proto_max_bulk_len>, parse_proto_max_bulk_len},
     {"protected-mode",

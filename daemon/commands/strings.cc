@@ -10,6 +10,7 @@
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/context.h"
+#include "daemon/notifications.h"
 #include "daemon/settings.h"
 #include "storage/limits.h"
 
@@ -47,6 +48,11 @@ void reply_value(ReplyWriter& reply, bool present, std::string_view value) {
 void put_until(Context& context, std::string_view key, std::string_view value, UnixMs expire_at) {
   if (expire_at != never && expire_at <= context.now()) return context.remove(key);
   context.put(key, value, expire_at);
+}
+
+void notify_set(Context& context, std::string_view key, UnixMs new_deadline) {
+  context.notify(notify_string, "set", key);
+  if (new_deadline != never) context.notify(notify_generic, "expire", key);
 }
 
 bool length_fits(Context& context, std::uint64_t bytes, ReplyWriter& reply) {
@@ -89,6 +95,7 @@ void set_command(Context& context, Args args, ReplyWriter& reply) {
   if (!refused) {
     if (options->keep_ttl && present) expire_at = present->expire_at;
     put_until(context, args[1], args[2], expire_at);
+    notify_set(context, args[1], options->expiry ? expire_at : never);
   }
   if (options->get) return reply_value(reply, present.has_value(), old.value());
   if (refused) return reply.null();
@@ -101,6 +108,7 @@ void setnx_command(Context& context, Args args, ReplyWriter& reply) {
   if (!found) return reply_error(reply, found.error());
   if (*found) return reply.integer(0);
   context.put(args[1], args[2], never);
+  notify_set(context, args[1], never);
   reply.integer(1);
 }
 
@@ -110,6 +118,7 @@ void set_with_time(Context& context, Args args, TimeUnit unit, std::string_view 
       deadline_argument({args[2], unit, TimeBase::now}, context.now(), command, reply);
   if (!deadline) return;
   put_until(context, args[1], args[3], *deadline);
+  notify_set(context, args[1], *deadline);
   reply.ok();
 }
 
@@ -127,6 +136,7 @@ void getset_command(Context& context, Args args, ReplyWriter& reply) {
   const auto found = context.get(args[1], old.value());
   if (!found) return reply_error(reply, found.error());
   context.put(args[1], args[2], never);
+  notify_set(context, args[1], never);
   reply_value(reply, found->has_value(), old.value());
 }
 
@@ -135,7 +145,10 @@ void getdel_command(Context& context, Args args, ReplyWriter& reply) {
   Scratch old;
   const auto found = context.get(args[1], old.value());
   if (!found) return reply_error(reply, found.error());
-  if (*found) context.remove(args[1]);
+  if (*found) {
+    context.remove(args[1]);
+    context.notify(notify_generic, "del", args[1]);
+  }
   reply_value(reply, found->has_value(), old.value());
 }
 
@@ -151,8 +164,10 @@ void getex_command(Context& context, Args args, ReplyWriter& reply) {
     const auto deadline = deadline_argument(*options->expiry, context.now(), "getex", reply);
     if (!deadline) return;
     put_until(context, args[1], value.value(), *deadline);
+    context.notify(notify_generic, *deadline <= context.now() ? "del" : "expire", args[1]);
   } else if (options->persist && (*found)->expire_at != never) {
     context.put(args[1], value.value(), never);
+    context.notify(notify_generic, "persist", args[1]);
   }
   reply.bulk(value.value());
 }
@@ -174,7 +189,10 @@ void mget_command(Context& context, Args args, ReplyWriter& reply) {
 }
 
 void put_pairs(Context& context, Args args) {
-  for (std::size_t i = 1; i + 1 < args.size(); i += 2) context.put(args[i], args[i + 1], never);
+  for (std::size_t i = 1; i + 1 < args.size(); i += 2) {
+    context.put(args[i], args[i + 1], never);
+    notify_set(context, args[i], never);
+  }
 }
 
 // MSET key value [key value ...]: sets all of them at once.
@@ -204,6 +222,7 @@ void append_command(Context& context, Args args, ReplyWriter& reply) {
   if (!length_fits(context, value.value().size() + args[2].size(), reply)) return;
   value.value().append(args[2]);
   context.put(args[1], value.value(), *found ? (*found)->expire_at : never);
+  context.notify(notify_string, "append", args[1]);
   reply.integer(static_cast<std::int64_t>(value.value().size()));
 }
 
@@ -252,6 +271,7 @@ void setrange_command(Context& context, Args args, ReplyWriter& reply) {
   if (bytes.size() < begin + patch.size()) bytes.resize(begin + patch.size(), '\0');
   bytes.replace(begin, patch.size(), patch);
   context.put(args[1], bytes, *found ? (*found)->expire_at : never);
+  context.notify(notify_string, "setrange", args[1]);
   reply.integer(static_cast<std::int64_t>(bytes.size()));
 }
 

@@ -61,10 +61,13 @@ TestServer::TestServer(Config start)
     : config(std::move(start)),
       commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
                 scan_commands(), connection_commands(), client_commands(), server_commands(),
-                introspection_commands(), transaction_commands()}),
+                introspection_commands(), transaction_commands(), pubsub_commands(),
+                bitmap_commands()}),
       settings(config),
       metrics(1),
-      services{config, commands, engine, settings, clients, metrics, watches, turn, load_status} {}
+      pubsub(settings),
+      services{config,  commands, engine, settings, clients,
+               metrics, watches,  turn,   pubsub,   load_status} {}
 
 namespace {
 
@@ -81,12 +84,14 @@ std::shared_ptr<ClientShared> new_client(TestServer& server) {
 }  // namespace
 
 TestClient::TestClient(TestServer& server) : server_(server), client_(new_client(server)) {
+  client_.mailbox = std::make_shared<Mailbox>(nullptr, nullptr, client_.shared);
   client_.authenticated = !server.settings.has_password();
   server.clients.add(client_.shared, [] {});
 }
 
 TestClient::~TestClient() {
   drop_watches(client_, server_.watches);
+  drop_subscriptions(client_, server_.pubsub);
   server_.clients.remove(client_.shared->id);
 }
 

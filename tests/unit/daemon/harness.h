@@ -44,6 +44,7 @@ struct TestServer {
   Watches watches;
   SyncTurn turn{engine};
   LoadStatus load_status;
+  PubSub pubsub;
   Services services;
 };
 
