@@ -21,6 +21,8 @@ struct EngineOptions {
   std::uint64_t cache_bytes = std::uint64_t{256} << 20;  // values kept in memory; 0: none
   // A sealed segment becomes a victim when at least this share of it is dead.
   unsigned compact_dead_percent = 50;
+  // Sealed segments are read and verified once a day at this rate; 0: only when asked to.
+  std::uint64_t scrub_bytes_per_second = 0;
   // Told what an operator should know (torn tail cut, compaction done); any thread. May be empty.
   enum class Severity : std::uint8_t { info, warning, error };
   std::function<void(Severity, std::string_view)> log;

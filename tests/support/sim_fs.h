@@ -29,7 +29,9 @@ enum class SimCall {
   truncate,
   rename,
   remove,
-  sync_directory
+  sync_directory,
+  link,
+  create_directory
 };
 
 class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
@@ -64,7 +66,8 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   // Everybody who had files open must be gone. Resets power_off_at and the hook.
   void power_cut(Keep keep, std::uint64_t seed);
 
-  // The only directory there is, for tests that look at or damage files.
+  // All files, for tests that look at or damage them: those of /sim by their name, those of
+  // directories that were created by their path ("quarantine-1/REPORT.txt", "backups/monday/BACKUP").
   std::map<std::string, std::shared_ptr<Inode>>& files() { return entries_->now; }
   // A deep copy of files and names, what is not synced included; without hook and locks.
   std::shared_ptr<SimFs> fork() const;
@@ -83,6 +86,9 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   std::mutex mutex_;
   std::uint64_t calls_ = 0;
   std::shared_ptr<Entries> entries_ = std::make_shared<Entries>();
+  // Besides /sim: as prefixes of names, "backups/monday/". Creating one is durable at once, as
+  // Fs::create_directory promises.
+  std::set<std::string> directories_;
 };
 
 }  // namespace kvs::test
