@@ -242,6 +242,14 @@ constexpr std::array options{
     row<Count<&Config::compact_dead_percent, 1, 99>>(
         "compact-dead-percent", "PERCENT", storage_group,
         "Rewrite a file of the log when this share of it is overwritten, deleted or expired."),
+    row<Size<&Config::scrub_rate, 0>>(
+        "scrub-rate", "SIZE", storage_group,
+        "Read all data again once a day, at this rate per second, to find what has rotted on the "
+        "disk; 0: only when KVS SCRUB NOW asks for it."),
+    row<BackupDirectory>(
+        "backup-dir", "DIRECTORY", storage_group,
+        "Where KVS BACKUP, SAVE and BGSAVE put backups, one directory each. Not given: they are "
+        "refused."),
 
     row<Password>(
         "requirepass", "PASSWORD", access_group,

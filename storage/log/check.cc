@@ -231,16 +231,30 @@ class Check {
     for (unsigned database = 0; database < databases_count; ++database) {
       report_.keys += keydir.keys(static_cast<Database>(database));
     }
-    if (recovered->torn_bytes == 0) return {};
-    report_.verdict = Verdict::torn_tail;
-    report_.torn_file = recovered->tail->name();
-    report_.torn_offset_bytes = recovered->tail->end_bytes();
-    report_.torn_bytes = recovered->torn_bytes;
-    // All that was found behind the cut is the torn tail.
-    report_.damages_count -= std::erase_if(report_.damages, [this](const Damage& damage) {
-      return damage.file == report_.torn_file && damage.offset_bytes >= report_.torn_offset_bytes;
-    });
+    if (recovered->torn_bytes > 0) {
+      tear(*recovered->tail, recovered->torn_bytes);
+    }
+    // After a clean stop recovery does not look behind the end, since nothing there can count.
+    if (recovered->active != nullptr) tear(*recovered->active, 0);
+    if (recovered->prepared != nullptr) tear(*recovered->prepared, 0);
     return {};
+  }
+
+  // Whatever was found behind the end of `segment` is a torn tail.
+  void tear(const Segment& segment, std::uint64_t torn_bytes) {
+    const std::uint64_t end = segment.end_bytes();
+    const std::size_t erased =
+        std::erase_if(report_.damages, [&](const Damage& damage) {
+          if (damage.file != segment.name() || damage.offset_bytes < end) return false;
+          torn_bytes = std::max(torn_bytes, damage.offset_bytes + damage.bytes - end);
+          return true;
+        });
+    report_.damages_count -= erased;
+    if (torn_bytes == 0 || report_.verdict == Verdict::torn_tail) return;
+    report_.verdict = Verdict::torn_tail;
+    report_.torn_file = segment.name();
+    report_.torn_offset_bytes = end;
+    report_.torn_bytes = torn_bytes;
   }
 
   Directory& directory_;
@@ -259,7 +273,9 @@ std::string to_text(const Damage& damage) {
   if (!text.empty()) text += ": ";
   text += damage.what;
   if (damage.first_lsn != 0 || damage.last_lsn != 0) {
-    text += "; LSN " + std::to_string(damage.first_lsn) + " to " + std::to_string(damage.last_lsn);
+    text += "; LSN " + std::to_string(damage.first_lsn);
+    text += damage.last_lsn < damage.first_lsn ? " and above"
+                                               : " to " + std::to_string(damage.last_lsn);
   }
   if (!damage.key.empty()) text += "; key " + damage.key;
   return text;

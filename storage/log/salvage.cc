@@ -560,9 +560,11 @@ class Salvage {
     if (unknown) {
       text += "\nWhere keys cannot be read: any key whose newest record has an LSN below " +
               std::to_string(last_unknown == 0 ? last_lsn_ : last_unknown) +
-              " may be outdated, or may\nhave been deleted; so may the key named above that has a "
-              "changed bit in its name.\n";
+              " may be outdated, or may\nhave been deleted.\n";
     }
+    text +=
+        "\nA key that is named here was read from a damaged record: if the damage lies in the key, "
+        "another\none, which looks like it, is meant.\n";
     return text;
   }
 
