@@ -121,6 +121,15 @@ struct Directory {
   static std::string show(const Config& config) { return config.dir.string(); }
 };
 
+struct BackupDirectory {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value.find('\0') != value.npos) return expected("a directory", value);
+    config.backup_dir = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.backup_dir.string(); }
+};
+
 struct Sync {
   static SetResult set(Config& config, std::string_view value) {
     for (auto policy : {SyncPolicy::always, SyncPolicy::everysec, SyncPolicy::no}) {

@@ -21,6 +21,7 @@
 
 namespace kvs::daemon {
 
+class Backups;
 class ClientRegistry;
 class Metrics;
 class Settings;
@@ -38,6 +39,7 @@ struct Services {
   Metrics& metrics;
   Watches& watches;
   const SyncTurn& sync_turn;
+  Backups* backups = nullptr;  // null: none are made
 };
 
 class Context {
