@@ -34,6 +34,8 @@ const std::vector<Sample>& samples() {
       {"cache-size", "0", "0"},
       {"segment-size", "1000kb", "1000kb"},
       {"compact-dead-percent", "25", "25"},
+      {"scrub-rate", "16mb", "16mb"},
+      {"backup-dir", "/srv/kvs backups", "/srv/kvs backups"},
       {"requirepass", "[a secret]", "[a secret]"},
       {"protected-mode", "no", "no"},
       {"maxclients", "77", "77"},
