@@ -1,8 +1,9 @@
 // backups.h - backups that clients ask for: one at a time, and only below one directory.
 //
-// What a client says becomes the name of a directory entry and nothing else (valid_backup_name); where
-// that entry is to be is the operator's to say (--backup-dir). BGSAVE's runs on a thread of its own,
-// not on libuv's pool: it may read for minutes, and the pool's few threads are for requests.
+// What a client says becomes the name of a directory entry and nothing else (valid_backup_name);
+// where that entry is to be is the operator's to say (--backup-dir). BGSAVE's runs on a thread of
+// its own, not on libuv's pool: it may read for minutes, and the pool's few threads are for
+// requests.
 #pragma once
 
 #include <atomic>
@@ -21,8 +22,8 @@ struct Services;
 // Thread: any.
 class Backups {
  public:
-  // `services` and what it refers to must outlive this; the engine is not touched before a backup is
-  // asked for.
+  // `services` and what it refers to must outlive this; the engine is not touched before a backup
+  // is asked for.
   Backups(Services& services, std::filesystem::path root)
       : services_(services), root_(std::move(root)) {}
   ~Backups();

@@ -179,13 +179,15 @@ std::string help_text() {
       "  --check-config\n" +
       wrapped("Say what is wrong with the configuration, if anything, and end.") +
       "  --check DIRECTORY [--json]\n" +
-      wrapped("Look at every byte of a data directory and name everything that is damaged; changes "
-              "nothing. Exit code 0: good; 1: opens, but cuts off an unfinished write; 2: corrupt; "
-              "3: could not be checked.") +
+      wrapped(
+          "Look at every byte of a data directory and name everything that is damaged; changes "
+          "nothing. Exit code 0: good; 1: opens, but cuts off an unfinished write; 2: corrupt; "
+          "3: could not be checked.") +
       "  --salvage DIRECTORY\n" +
-      wrapped("Make a corrupt data directory one that opens. Damaged files go to a quarantine in "
-              "it, with a report of what is lost. Exit code 0: nothing lost; 1: something lost; "
-              "3: failed.") +
+      wrapped(
+          "Make a corrupt data directory one that opens. Damaged files go to a quarantine in "
+          "it, with a report of what is lost. Exit code 0: nothing lost; 1: something lost; "
+          "3: failed.") +
       "  --restore BACKUP\n" +
       wrapped("Verify a backup and copy it into the empty directory that --dir names.") +
       "  -h, --help\n"

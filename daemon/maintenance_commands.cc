@@ -1,23 +1,17 @@
 #include "daemon/maintenance_commands.h"
 
-#include <chrono>
 #include <cstdio>
-#include <memory>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "daemon/log.h"
-#include "storage/fs.h"
-#include "storage/log/check.h"
-#include "storage/log/restore.h"
-#include "storage/log/salvage.h"
+#include "storage/offline.h"
 
 namespace kvs::daemon {
 namespace {
 
-constexpr std::string_view lock_name = "LOCK";
 constexpr int failed_exit_code = 3;
 
 int failed(const Error& error) {
@@ -41,21 +35,21 @@ std::string json_string(std::string_view text) {
   return out + "\"";
 }
 
-std::string_view word_of(log::Verdict verdict) {
+std::string_view word_of(Verdict verdict) {
   switch (verdict) {
-    case log::Verdict::good:
+    case Verdict::good:
       return "good";
-    case log::Verdict::torn_tail:
+    case Verdict::torn_tail:
       return "torn tail";
-    case log::Verdict::corrupt:
+    case Verdict::corrupt:
       return "corrupt";
   }
   return "corrupt";
 }
 
-std::string json_of(const log::CheckReport& report) {
+std::string json_of(const CheckReport& report) {
   std::string damages;
-  for (const log::Damage& damage : report.damages) {
+  for (const Damage& damage : report.damages) {
     damages += fmt::format(
         R"({}{{"file":{},"offset":{},"bytes":{},"first_lsn":{},"last_lsn":{},"key":{},"what":{}}})",
         damages.empty() ? "" : ",", json_string(damage.file), damage.offset_bytes, damage.bytes,
@@ -66,31 +60,31 @@ std::string json_of(const log::CheckReport& report) {
       R"("tombstones":{},"clears":{},"keys":{},"live_bytes":{},"dead_bytes":{},"last_lsn":{},)"
       R"("torn_file":{},"torn_offset":{},"torn_bytes":{},"leftover_files":{},)"
       R"("damages_count":{},"damages":[{}]}})",
-      json_string(word_of(report.verdict)), json_string(report.refusal), report.segments, report.bytes,
-      report.frames, report.values, report.tombstones, report.clears, report.keys,
+      json_string(word_of(report.verdict)), json_string(report.refusal), report.segments,
+      report.bytes, report.frames, report.values, report.tombstones, report.clears, report.keys,
       report.live_bytes, report.dead_bytes, report.last_lsn, json_string(report.torn_file),
       report.torn_offset_bytes, report.torn_bytes, report.leftover_files, report.damages_count,
       damages);
 }
 
-void print_report(const std::string& path, const log::CheckReport& report) {
+void print_report(const std::string& path, const CheckReport& report) {
   fmt::print("{}: {}\n", path, word_of(report.verdict));
   fmt::print("{} segments, {} bytes; {} frames with {} values, {} tombstones, {} clears\n",
              report.segments, report.bytes, report.frames, report.values, report.tombstones,
              report.clears);
-  if (report.verdict != log::Verdict::corrupt) {
+  if (report.verdict != Verdict::corrupt) {
     fmt::print("{} keys, {} bytes live, {} bytes dead, last LSN {}\n", report.keys,
                report.live_bytes, report.dead_bytes, report.last_lsn);
   }
   if (report.leftover_files > 0) {
     fmt::print("{} leftover files, which the next start removes\n", report.leftover_files);
   }
-  if (report.verdict == log::Verdict::torn_tail) {
+  if (report.verdict == Verdict::torn_tail) {
     fmt::print("torn tail: the next start cuts {} bytes off {} at offset {}\n", report.torn_bytes,
                report.torn_file, report.torn_offset_bytes);
   }
-  for (const log::Damage& damage : report.damages) {
-    fmt::print("damaged: {}\n", log::to_text(damage));
+  for (const Damage& damage : report.damages) {
+    fmt::print("damaged: {}\n", to_text(damage));
   }
   if (report.damages_count > report.damages.size()) {
     fmt::print("and {} more damaged places\n", report.damages_count - report.damages.size());
@@ -99,42 +93,28 @@ void print_report(const std::string& path, const log::CheckReport& report) {
 }
 
 int check(const Config& config) {
-  const auto fs = real_fs();
-  auto directory = fs->open_directory(config.one_shot.path);
-  if (!directory) return failed(directory.error());
-  auto lock = (*directory)->lock_shared(lock_name);
-  if (!lock) return failed(lock.error());
-  auto report = log::check(**directory);
+  auto report = check_directory(config.one_shot.path);
   if (!report) return failed(report.error());
   if (config.one_shot.json) {
     fmt::print("{}\n", json_of(*report));
   } else {
-    print_report((*directory)->path(), *report);
+    print_report(config.one_shot.path.string(), *report);
   }
   return static_cast<int>(report->verdict);
 }
 
 int salvage(const Config& config) {
-  const auto fs = real_fs();
-  auto directory = fs->open_directory(config.one_shot.path);
-  if (!directory) return failed(directory.error());
-  // No file is made in a directory that is not ours.
-  if (auto marker = log::read_marker(**directory); !marker) return failed(marker.error());
-  auto lock = (*directory)->lock(lock_name);
-  if (!lock) return failed(lock.error());
-  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(
-      std::chrono::system_clock::now().time_since_epoch());
-  auto report = log::salvage(*fs, config.one_shot.path, **directory, now.count());
+  auto report = salvage_directory(config.one_shot.path);
   if (!report) return failed(report.error());
   fmt::print("{}", report->text);
-  if (report->outcome != log::SalvageReport::Outcome::lost) return 0;
+  if (report->outcome != SalvageReport::Outcome::lost) return 0;
   for (const std::string& loss : report->losses) log_warning("lost: {}", loss);
   log_warning("records were lost; the report and the damaged files are in {}", report->quarantine);
   return 1;
 }
 
 int restore(const Config& config, const EngineOptions& options) {
-  auto summary = log::restore(*real_fs(), config.one_shot.path, config.dir);
+  auto summary = restore_backup(config.one_shot.path, config.dir);
   if (!summary) {
     log_error("{}", summary.error().message());
     return 1;

@@ -150,8 +150,8 @@ Result<std::unique_ptr<DirectoryLock>> PosixDirectory::lock_shared(std::string_v
 Result<void> PosixDirectory::link(std::string_view name, Directory& target, std::string_view as) {
   const auto* const other = dynamic_cast<const PosixDirectory*>(&target);
   if (other == nullptr) return Directory::link(name, target, as);
-  if (::linkat(descriptor_, std::string(name).c_str(), other->descriptor_,
-               std::string(as).c_str(), 0) == 0) {
+  if (::linkat(descriptor_, std::string(name).c_str(), other->descriptor_, std::string(as).c_str(),
+               0) == 0) {
     return {};
   }
   const Error error = io_error(errno, "link to", other->path_of(as));

@@ -120,8 +120,8 @@ struct ScrubStats {
 };
 
 struct BackupRequest {
-  std::filesystem::path root;  // exists; holds one directory per backup
-  std::string name;            // of the new one: see valid_backup_name
+  std::filesystem::path root;       // exists; holds one directory per backup
+  std::string name;                 // of the new one: see valid_backup_name
   std::function<bool()> cancelled;  // asked now and then; may be empty
 };
 
@@ -219,8 +219,8 @@ class Engine : public Reader {
   }
 
   // Makes a backup below `request.root`: complete and durable when this returns, none otherwise.
-  // Sessions go on meanwhile. Blocks; any thread, one backup at a time. Errors: invalid (the name, or
-  // the engine has no backups), busy (exists, or another is being made), corrupt (what would be
+  // Sessions go on meanwhile. Blocks; any thread, one backup at a time. Errors: invalid (the name,
+  // or the engine has no backups), busy (exists, or another is being made), corrupt (what would be
   // backed up is damaged), cancelled, no_space, io, read_only.
   virtual Result<BackupSummary> backup(const BackupRequest&) {
     return fail(Code::invalid, "this engine offers no backups");

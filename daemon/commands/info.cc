@@ -237,8 +237,8 @@ void report_persistence(Context& context, Report& report) {
   Backups::Status backup;
   if (context.services.backups != nullptr) backup = context.services.backups->status();
   report.field("rdb_bgsave_in_progress", backup.running ? 1 : 0);
-  report.field("rdb_last_save_time", backup.completed > 0 ? backup.last_completed_unix_seconds
-                                                          : started_at.count());
+  report.field("rdb_last_save_time",
+               backup.completed > 0 ? backup.last_completed_unix_seconds : started_at.count());
   report.field("rdb_last_bgsave_status", backup.last_ok ? "ok" : "err");
   report.field("rdb_last_bgsave_time_sec", backup.last_took_seconds);
   report.field("rdb_current_bgsave_time_sec", backup.current_seconds);

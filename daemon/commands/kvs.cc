@@ -22,13 +22,13 @@ void kvs_help(Context&, Args, resp::ReplyWriter& reply) {
 constexpr KeyRange no_keys{};
 
 constexpr std::array kvs_rows{
-    Command{"kvs|backup",
-            3,
-            admin | dangerous | no_script | no_async_loading | no_multi | slow,
-            no_keys,
-            kvs_backup_command,
-            {"Makes a backup below --backup-dir.", "7.0.0", "server", "O(N) with N the files",
-             "name"}},
+    Command{
+        "kvs|backup",
+        3,
+        admin | dangerous | no_script | no_async_loading | no_multi | slow,
+        no_keys,
+        kvs_backup_command,
+        {"Makes a backup below --backup-dir.", "7.0.0", "server", "O(N) with N the files", "name"}},
     Command{"kvs|help",
             2,
             loading | stale,

@@ -70,15 +70,15 @@ std::optional<BackupEntry> entry_of(std::span<const std::string_view> words) {
   if (words.size() != 8) return std::nullopt;
   const auto id = parse_segment_name(std::string(words[1]).append(".log"));
   if (!id) return std::nullopt;
-  return BackupEntry{.segment = {.id = *id,
-                                 .kind = words[2] == "log" ? SegmentKind::log
-                                                           : SegmentKind::compacted,
-                                 .sealed = true,
-                                 .bytes = number<std::uint64_t>(words[3]),
-                                 .records = number<std::uint64_t>(words[4]),
-                                 .min_lsn = number<Lsn>(words[5]),
-                                 .max_lsn = number<Lsn>(words[6])},
-                     .crc = number<std::uint32_t>(words[7], 16)};
+  return BackupEntry{
+      .segment = {.id = *id,
+                  .kind = words[2] == "log" ? SegmentKind::log : SegmentKind::compacted,
+                  .sealed = true,
+                  .bytes = number<std::uint64_t>(words[3]),
+                  .records = number<std::uint64_t>(words[4]),
+                  .min_lsn = number<Lsn>(words[5]),
+                  .max_lsn = number<Lsn>(words[6])},
+      .crc = number<std::uint32_t>(words[7], 16)};
 }
 
 ManifestEntry describe(const Segment& segment) {
@@ -203,9 +203,9 @@ void Backup::read_newest() {
     if (!directory) continue;
     auto manifest = read_backup_manifest(**directory);
     if (!manifest || manifest->hash_key.bytes != manifest_.hash_key.bytes) continue;
-    if (newest_directory_ != nullptr && (manifest->position < newest_.position ||
-                                         (manifest->position == newest_.position &&
-                                          manifest->created < newest_.created))) {
+    if (newest_directory_ != nullptr &&
+        (manifest->position < newest_.position ||
+         (manifest->position == newest_.position && manifest->created < newest_.created))) {
       continue;
     }
     newest_ = std::move(*manifest);
@@ -299,8 +299,8 @@ Result<BackupSummary> Backup::finish() {
   if (auto synced = directory_->sync(); !synced) return std::unexpected(synced.error());
   Health unused;  // a failure is reported, and nothing else depends on it
   made_.emplace_back(backup_manifest_name);
-  auto written = replace_file(*directory_, backup_manifest_name, encode_backup_manifest(manifest_),
-                              unused);
+  auto written =
+      replace_file(*directory_, backup_manifest_name, encode_backup_manifest(manifest_), unused);
   if (!written) return std::unexpected(written.error());
   complete_ = true;
   return summary;

@@ -11,6 +11,27 @@
 #include "storage/log/recovery.h"
 #include "storage/printable.h"
 
+namespace kvs {
+
+std::string to_text(const Damage& damage) {
+  std::string text = damage.file;
+  if (damage.bytes > 0 || damage.offset_bytes > 0) {
+    text += " at offset " + std::to_string(damage.offset_bytes);
+    if (damage.bytes > 0) text += ", " + std::to_string(damage.bytes) + " bytes";
+  }
+  if (!text.empty()) text += ": ";
+  text += damage.what;
+  if (damage.first_lsn != 0 || damage.last_lsn != 0) {
+    text += "; LSN " + std::to_string(damage.first_lsn);
+    text += damage.last_lsn < damage.first_lsn ? " and above"
+                                               : " to " + std::to_string(damage.last_lsn);
+  }
+  if (!damage.key.empty()) text += "; key " + damage.key;
+  return text;
+}
+
+}  // namespace kvs
+
 namespace kvs::log {
 namespace {
 
@@ -243,12 +264,11 @@ class Check {
   // Whatever was found behind the end of `segment` is a torn tail.
   void tear(const Segment& segment, std::uint64_t torn_bytes) {
     const std::uint64_t end = segment.end_bytes();
-    const std::size_t erased =
-        std::erase_if(report_.damages, [&](const Damage& damage) {
-          if (damage.file != segment.name() || damage.offset_bytes < end) return false;
-          torn_bytes = std::max(torn_bytes, damage.offset_bytes + damage.bytes - end);
-          return true;
-        });
+    const std::size_t erased = std::erase_if(report_.damages, [&](const Damage& damage) {
+      if (damage.file != segment.name() || damage.offset_bytes < end) return false;
+      torn_bytes = std::max(torn_bytes, damage.offset_bytes + damage.bytes - end);
+      return true;
+    });
     report_.damages_count -= erased;
     if (torn_bytes == 0 || report_.verdict == Verdict::torn_tail) return;
     report_.verdict = Verdict::torn_tail;
@@ -263,23 +283,6 @@ class Check {
 };
 
 }  // namespace
-
-std::string to_text(const Damage& damage) {
-  std::string text = damage.file;
-  if (damage.bytes > 0 || damage.offset_bytes > 0) {
-    text += " at offset " + std::to_string(damage.offset_bytes);
-    if (damage.bytes > 0) text += ", " + std::to_string(damage.bytes) + " bytes";
-  }
-  if (!text.empty()) text += ": ";
-  text += damage.what;
-  if (damage.first_lsn != 0 || damage.last_lsn != 0) {
-    text += "; LSN " + std::to_string(damage.first_lsn);
-    text += damage.last_lsn < damage.first_lsn ? " and above"
-                                               : " to " + std::to_string(damage.last_lsn);
-  }
-  if (!damage.key.empty()) text += "; key " + damage.key;
-  return text;
-}
 
 Result<std::unique_ptr<File>> ReadOnlyDirectory::open(std::string_view name, OpenMode mode) {
   if (mode != OpenMode::existing && mode != OpenMode::read_only) {

@@ -12,55 +12,16 @@
 #include "storage/fs.h"
 #include "storage/log/manifest.h"
 #include "storage/log/survey.h"
+#include "storage/offline.h"
 
 namespace kvs::log {
 
-struct Damage {
-  std::string file;
-  std::uint64_t offset_bytes = 0;
-  std::uint64_t bytes = 0;
-  Lsn first_lsn = 0;  // of the records affected; 0: not known
-  Lsn last_lsn = 0;
-  std::string key;  // printable, with its database; empty: not readable
-  std::string what;
-};
+using kvs::CheckReport;
+using kvs::Damage;
+using kvs::Verdict;
 
-// "FILE at offset 120, 33 bytes: checksum ...; LSN 4 to 4; key "x" of database 0"
-std::string to_text(const Damage& damage);
-
-enum class Verdict : std::uint8_t {
-  good,
-  torn_tail,  // opens, and loses an unfinished write that nobody was told is safe
-  corrupt,    // does not open
-};
-
-struct CheckReport {
-  Verdict verdict = Verdict::good;
-  std::string refusal;  // corrupt: what open says, if it refuses
-  // Every damaged place, at most check_damages_max of them, and how many there are.
-  std::vector<Damage> damages;
-  std::uint64_t damages_count = 0;
-  std::string torn_file;
-  std::uint64_t torn_offset_bytes = 0;
-  std::uint64_t torn_bytes = 0;
-
-  std::uint64_t segments = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t frames = 0;
-  std::uint64_t values = 0;
-  std::uint64_t tombstones = 0;
-  std::uint64_t clears = 0;
-  // Of a log that opens.
-  std::uint64_t keys = 0;
-  std::uint64_t live_bytes = 0;
-  std::uint64_t dead_bytes = 0;
-  Lsn last_lsn = 0;
-  std::uint64_t leftover_files = 0;  // that the next open removes
-};
-inline constexpr std::size_t check_damages_max = 100'000;
-
-// Checks the log in `directory`. Nothing may change it meanwhile. Errors: not_found when there is no
-// log, wrong_engine when it is not this engine's, io.
+// Checks the log in `directory`. Nothing may change it meanwhile. Errors: not_found when there is
+// no log, wrong_engine when it is not this engine's, io.
 Result<CheckReport> check(Directory& directory);
 
 // The contents of ENGINE in a directory of this engine.

@@ -42,10 +42,10 @@ Result<std::uint32_t> copy_contents(const File& file, std::uint64_t bytes, Direc
                                     std::string_view as, const Cancelled& cancelled) {
   auto copy = target.open(as, OpenMode::replace);
   if (!copy) return std::unexpected(copy.error());
-  auto crc = for_each_piece(
-      file, bytes, cancelled, [&copy](std::uint64_t offset_bytes, std::string_view piece) {
-        return (*copy)->write_at(offset_bytes, piece);
-      });
+  auto crc = for_each_piece(file, bytes, cancelled,
+                            [&copy](std::uint64_t offset_bytes, std::string_view piece) {
+                              return (*copy)->write_at(offset_bytes, piece);
+                            });
   if (!crc) return crc;
   if (auto synced = (*copy)->sync_data(); !synced) return std::unexpected(synced.error());
   return crc;

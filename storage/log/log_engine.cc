@@ -58,8 +58,7 @@ LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
            .writer = writer_,
            .clock = [this] { return now(); },
            .report = [this](Severity severity, std::string_view text) { report(severity, text); }},
-          {.segment_bytes = options_.segment_bytes,
-           .dead_percent = options_.compact_dead_percent}),
+          {.segment_bytes = options_.segment_bytes, .dead_percent = options_.compact_dead_percent}),
       scrubber_(
           catalog_, options_.scrub_bytes_per_second, [this] { return now(); },
           [this](Severity severity, std::string_view text) { report(severity, text); }) {}
@@ -502,8 +501,8 @@ Result<void> LogEngine::request_scrub() {
 Result<BackupSummary> LogEngine::backup(const BackupRequest& request) {
   std::unique_lock alone(backing_up_, std::try_to_lock);
   if (!alone) return fail(Code::busy, "another backup is being made");
-  Backup backup(options_.fs == nullptr ? *real_fs() : *options_.fs, request,
-                catalog_.hash_key(), now());
+  Backup backup(options_.fs == nullptr ? *real_fs() : *options_.fs, request, catalog_.hash_key(),
+                now());
   if (auto begun = backup.begin(); !begun) return std::unexpected(begun.error());
   {
     // No segment is retired while this is held, so what is listed can be linked.

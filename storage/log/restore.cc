@@ -31,8 +31,9 @@ Result<std::unique_ptr<File>> open_file(Directory& backup, const BackupEntry& en
   auto size = (*file)->size();
   if (!size) return std::unexpected(size.error());
   if (*size != entry.segment.bytes) {
-    return damaged(backup, entry, "length is " + std::to_string(*size) + ", should be " +
-                                      std::to_string(entry.segment.bytes));
+    return damaged(backup, entry,
+                   "length is " + std::to_string(*size) + ", should be " +
+                       std::to_string(entry.segment.bytes));
   }
   return file;
 }
@@ -82,8 +83,8 @@ Result<BackupManifest> verify_backup(Directory& directory) {
   auto manifest = read_backup_manifest(directory);
   if (!manifest) {
     if (manifest.error().code() != Code::corrupt) return manifest;
-    return fail(Code::corrupt, "the backup is damaged: " + directory.path() + "/" +
-                                   manifest.error().message());
+    return fail(Code::corrupt,
+                "the backup is damaged: " + directory.path() + "/" + manifest.error().message());
   }
   for (const BackupEntry& entry : manifest->files) {
     auto file = open_file(directory, entry);
@@ -112,8 +113,8 @@ Result<RestoreSummary> restore(Fs& fs, const std::filesystem::path& backup,
   if (!opened) return std::unexpected(opened.error());
   Directory& to = **opened;
   // Before the lock, which leaves a file, is tried on a directory that is somebody's.
-  if (auto names = to.list(); names && std::find(names->begin(), names->end(), manifest_name) !=
-                                           names->end()) {
+  if (auto names = to.list();
+      names && std::find(names->begin(), names->end(), manifest_name) != names->end()) {
     return fail(Code::invalid, to.path() + " is not empty: it holds " + std::string(manifest_name));
   }
   auto lock = to.lock(lock_name);

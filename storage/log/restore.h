@@ -1,10 +1,10 @@
 // restore.h - from a backup to a data directory.
 //
-// Everything is verified before the target is touched. The files are copied, not linked, so that the
-// backup stays what it is whatever becomes of the copy. MANIFEST comes last: what an interrupted
-// restore leaves does not open, and the next attempt, which knows it by the file RESTORE, starts
-// over. The new directory gets a hash key of its own, since from then on it is another one than that
-// of which the backup was made.
+// Everything is verified before the target is touched. The files are copied, not linked, so that
+// the backup stays what it is whatever becomes of the copy. MANIFEST comes last: what an
+// interrupted restore leaves does not open, and the next attempt, which knows it by the file
+// RESTORE, starts over. The new directory gets a hash key of its own, since from then on it is
+// another one than that of which the backup was made.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,11 @@
 
 #include "storage/fs.h"
 #include "storage/log/backup.h"
+#include "storage/offline.h"
 
 namespace kvs::log {
 
-struct RestoreSummary {
-  Position position = 0;
-  UnixMs created = 0;  // when the backup was made
-  std::uint64_t files = 0;
-  std::uint64_t bytes = 0;
-};
+using kvs::RestoreSummary;
 
 // Makes `target`, which is empty or does not exist, a data directory with the contents of `backup`.
 // Errors: not_found (no backup), corrupt (it is damaged; the target is untouched), invalid (the

@@ -155,7 +155,8 @@ class Salvage {
     report_.text = std::move(*written);
     const bool lost = report_.text.find(lost_line) != std::string::npos;
     report_.outcome = lost ? SalvageReport::Outcome::lost : SalvageReport::Outcome::nothing_lost;
-    if (lost) report_.losses.push_back("see " + report_.quarantine + "/" + std::string(report_name));
+    if (lost)
+      report_.losses.push_back("see " + report_.quarantine + "/" + std::string(report_name));
     auto kept = (*quarantine)->list();
     if (!kept) return std::unexpected(kept.error());
     if (auto tidied = tidy(*kept); !tidied) return std::unexpected(tidied.error());
@@ -337,7 +338,8 @@ class Salvage {
       Lsn next = promised + 1;
       for (const auto& other : sources_) {
         const Lsn lowest = other->counts.min_lsn;
-        if (other->identity.kind == SegmentKind::log && lowest > last) next = std::min(next, lowest);
+        if (other->identity.kind == SegmentKind::log && lowest > last)
+          next = std::min(next, lowest);
       }
       place.first_lsn = last + 1;
       place.last_lsn = next - 1;
@@ -345,7 +347,8 @@ class Salvage {
     // A gap between two frames whose LSNs follow one another held no record: a seal, say.
     std::erase_if(losses_, [this](const Loss& loss) {
       const BadPlace& place = loss.place;
-      return place.first_lsn != 0 && place.last_lsn < place.first_lsn && place.first_lsn <= last_lsn_;
+      return place.first_lsn != 0 && place.last_lsn < place.first_lsn &&
+             place.first_lsn <= last_lsn_;
     });
   }
 
@@ -431,8 +434,8 @@ class Salvage {
     return segment;
   }
 
-  // Copies what is readable of a damaged segment; notes the newest record of every key that a damaged
-  // record seems to name, wherever it lies.
+  // Copies what is readable of a damaged segment; notes the newest record of every key that a
+  // damaged record seems to name, wherever it lies.
   Result<void> rescue(const Source& source, CompactionOutput& output) {
     if (!source.present || !source.identity.readable || source.empty) return {};
     if (source.perfect && named_.empty()) return {};
@@ -474,8 +477,8 @@ class Salvage {
       if (!kept && kept.error().code() != Code::not_found) return kept;
     }
     Health unused;
-    report_.outcome = losses_.empty() ? SalvageReport::Outcome::nothing_lost
-                                      : SalvageReport::Outcome::lost;
+    report_.outcome =
+        losses_.empty() ? SalvageReport::Outcome::nothing_lost : SalvageReport::Outcome::lost;
     for (const Loss& loss : losses_) report_.losses.push_back(describe(loss));
     report_.text = compose();
     if (auto written = replace_file(*quarantine_, report_name, report_.text, unused); !written) {
@@ -532,8 +535,7 @@ class Salvage {
 
   std::string compose() const {
     std::string text = "Salvage of the kvs log in " + directory_.path() + "\n\n";
-    text += losses_.empty() ? std::string("Result: no record was lost.")
-                            : std::string(lost_line);
+    text += losses_.empty() ? std::string("Result: no record was lost.") : std::string(lost_line);
     text += "\n\nWhy it did not open: " + refusal_ + "\n";
     text += "Damaged places found: " + std::to_string(found_count_) + "\n";
     for (const std::string& damage : found_) text += "  " + damage + "\n";
@@ -544,7 +546,8 @@ class Salvage {
     if (!manifest_) {
       text +=
           "\nMANIFEST could not be read: every segment file in the directory was taken for part of "
-          "the log.\nIf one of them was about to be removed, values in it that had been deleted may "
+          "the log.\nIf one of them was about to be removed, values in it that had been deleted "
+          "may "
           "be back.\n";
     }
     if (losses_.empty()) return text;

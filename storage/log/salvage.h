@@ -2,17 +2,17 @@
 //
 // Nothing is destroyed: every file that is replaced goes to DIR/quarantine-<time>/ first. Segments
 // in which everything is right stay as they are. Of the others every record whose checksum is right
-// is copied, with its LSN, into new compacted segments (for which order does not matter), tombstones
-// and clears included: so the rule "the greatest LSN counts" decides as it always does, and what was
-// deleted stays deleted as long as its tombstone can be read. Then one replacement of MANIFEST makes
-// the new set of segments the log.
+// is copied, with its LSN, into new compacted segments (for which order does not matter),
+// tombstones and clears included: so the rule "the greatest LSN counts" decides as it always does,
+// and what was deleted stays deleted as long as its tombstone can be read. Then one replacement of
+// MANIFEST makes the new set of segments the log.
 //
 // Order, so that it may be interrupted at every call and started again:
 //
 //   plan      the file SALVAGE names the quarantine and the first id of the new segments
 //   copy      new segments, synced; a leftover of them is removed by the next run
-//   keep      second names for (or copies of) the damaged files in the quarantine; the report; synced
-//   swap      MANIFEST (and ENGINE, if it was damaged): from here on the directory opens
+//   keep      second names for (or copies of) the damaged files in the quarantine; the report;
+//   synced swap      MANIFEST (and ENGINE, if it was damaged): from here on the directory opens
 //   tidy      the damaged files lose their old names, SALVAGE goes
 //
 // What cannot be known is said, not guessed: where records are lost whose keys cannot be read, any
@@ -29,24 +29,11 @@
 
 namespace kvs::log {
 
-struct SalvageReport {
-  enum class Outcome : std::uint8_t {
-    nothing_to_do,  // the log opens as it is, and nothing was changed
-    nothing_lost,   // repaired; every record that counted is there
-    lost,           // repaired; see `losses`
-  };
-  Outcome outcome = Outcome::nothing_to_do;
-  std::string quarantine;           // path; empty when nothing was done
-  std::vector<std::string> losses;  // for people, one place each
-  std::string text;                 // the whole report, as in QUARANTINE/REPORT.txt
-  std::uint64_t segments_kept = 0;
-  std::uint64_t segments_rewritten = 0;
-  std::uint64_t records_rescued = 0;  // copied out of damaged segments
-};
+using kvs::SalvageReport;
 
-// Salvages the log in `directory`, which the caller has locked and `path` leads to. `now` is the wall
-// clock. Errors: not_found, wrong_engine, io, no_space; the log is as it was then, or a new run
-// finishes what this one has begun.
+// Salvages the log in `directory`, which the caller has locked and `path` leads to. `now` is the
+// wall clock. Errors: not_found, wrong_engine, io, no_space; the log is as it was then, or a new
+// run finishes what this one has begun.
 Result<SalvageReport> salvage(Fs& fs, const std::filesystem::path& path, Directory& directory,
                               UnixMs now);
 

@@ -1,10 +1,10 @@
 // scrub.h - reads sealed segments again, slowly, to find what has rotted before somebody needs it.
 //
-// A pass goes through all sealed segments by id, at a limited rate, in slices of maintain(). It asks
-// the disk and not the kernel's copy of it (File::drop_cached), and leaves no copy behind. Damage is
-// reported once per place, counted, and otherwise left alone: the records concerned answer an error
-// when they are read, compaction keeps away from their segment, and repair is for --salvage or a
-// backup.
+// A pass goes through all sealed segments by id, at a limited rate, in slices of maintain(). It
+// asks the disk and not the kernel's copy of it (File::drop_cached), and leaves no copy behind.
+// Damage is reported once per place, counted, and otherwise left alone: the records concerned
+// answer an error when they are read, compaction keeps away from their segment, and repair is for
+// --salvage or a backup.
 #pragma once
 
 #include <atomic>
@@ -63,7 +63,7 @@ class Scrubber {
   SegmentPtr segment_;
   std::unique_ptr<ForgivingFile> file_;
   std::unique_ptr<SegmentSurvey> survey_;
-  std::uint64_t seen_bytes_ = 0;  // of segment_
+  std::uint64_t seen_bytes_ = 0;                         // of segment_
   std::set<std::pair<SegmentId, std::uint64_t>> known_;  // places reported
 
   std::atomic<bool> requested_ = false;

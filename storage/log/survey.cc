@@ -20,8 +20,8 @@ bool all_zero(std::string_view bytes) {
   return bytes.find_first_not_of('\0') == std::string_view::npos;
 }
 
-// Returns the segment seed under which `header`, at the start of a segment, has the checksum that it
-// has: the checksum is an affine function of the seed over GF(2), and a reversible one.
+// Returns the segment seed under which `header`, at the start of a segment, has the checksum that
+// it has: the checksum is an affine function of the seed over GF(2), and a reversible one.
 std::optional<std::uint32_t> derive_seed(std::string_view header) {
   const std::string_view covered = header.substr(8);
   const auto checksum = [covered](std::uint32_t seed) {
@@ -71,7 +71,8 @@ Result<SegmentIdentity> identify_segment(const File& file, SegmentId id) {
   SegmentIdentity identity;
   const ParsedSegmentHeader parsed = parse_segment_header(head.substr(0, segment_header_bytes));
   identity.fault = parsed.fault;
-  if (identity.fault == nullptr && parsed.header.id != id) identity.fault = "it is another segment's";
+  if (identity.fault == nullptr && parsed.header.id != id)
+    identity.fault = "it is another segment's";
   if (identity.fault == nullptr && *size > UINT32_MAX) identity.fault = "file is too long";
   if (identity.fault == nullptr) {
     identity.readable = true;
@@ -222,8 +223,7 @@ void SegmentSurvey::read_items(std::string_view payload) {
     } else {
       const ParsedRecord parsed = parse_record(payload);
       BadPlace place{.offset_bytes = offset, .first_lsn = lsn};
-      place.fault =
-          parsed.fault != nullptr ? parsed.fault : "checksum of a record does not match";
+      place.fault = parsed.fault != nullptr ? parsed.fault : "checksum of a record does not match";
       if (parsed.fault == nullptr) {
         place.key_readable = parsed.record.kind != RecordKind::clear &&
                              parsed.record.key.size() <= survey_key_bytes_max;

@@ -1,7 +1,7 @@
 // survey.h - walks through all of a segment's bytes, whatever state they are in.
 //
-// SegmentScanner (scanner.h) stops at the first byte that is not right, as recovery must. The survey
-// goes on behind it, for those who want to know everything that is damaged (check, scrub) or
+// SegmentScanner (scanner.h) stops at the first byte that is not right, as recovery must. The
+// survey goes on behind it, for those who want to know everything that is damaged (check, scrub) or
 // everything that is not (salvage). What it hands out is checked as strictly: every checksum starts
 // from the segment's salt, so that a frame found at any offset was written there.
 //
@@ -81,10 +81,10 @@ inline constexpr std::size_t survey_key_bytes_max = 4096;
 class SegmentSurvey {
  public:
   enum class Found {
-    frame,   // items(), and bad() if some of its records are damaged
+    frame,  // items(), and bad() if some of its records are damaged
     seal,
-    gap,     // bytes that are no frame, with frames, or nothing, behind them: bad() has one place
-    end,     // nothing but zeros up to the end of the file
+    gap,  // bytes that are no frame, with frames, or nothing, behind them: bad() has one place
+    end,  // nothing but zeros up to the end of the file
   };
   using Item = SegmentScanner::Item;
 

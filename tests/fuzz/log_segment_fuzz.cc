@@ -2,9 +2,9 @@
 // what a salvage makes of them opens.
 //
 // The input is the files themselves, so that a fuzzer changes what the parsers see: one byte of
-// options, two of length, MANIFEST, then a segment. With the first bit of the options set, checksums
-// of manifest, segment header, frames and records are made right before they are read: the rules
-// behind the checksums are then reached too.
+// options, two of length, MANIFEST, then a segment. With the first bit of the options set,
+// checksums of manifest, segment header, frames and records are made right before they are read:
+// the rules behind the checksums are then reached too.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -69,8 +69,8 @@ void mend_segment(std::string& bytes) {
   while (at + log::frame_header_bytes <= bytes.size()) {
     char* const frame = bytes.data() + at;
     if (log::load_le<std::uint32_t>(frame) != log::frame_magic) return;
-    log::store_le(frame + 4, log::crc32c(log::frame_seed(seed, at),
-                                         {frame + 8, log::frame_header_bytes - 8}));
+    log::store_le(frame + 4,
+                  log::crc32c(log::frame_seed(seed, at), {frame + 8, log::frame_header_bytes - 8}));
     const auto payload = log::load_le<std::uint32_t>(frame + 8);
     const auto records = log::load_le<std::uint32_t>(frame + 12);
     const auto first = log::load_le<std::uint64_t>(frame + 16);
@@ -104,8 +104,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   constexpr std::size_t head_bytes = 3;
   if (size < head_bytes) return 0;
   const std::string_view input(reinterpret_cast<const char*>(data) + head_bytes, size - head_bytes);
-  const std::size_t manifest_bytes =
-      std::min<std::size_t>(input.size(), data[1] + 256u * data[2]);
+  const std::size_t manifest_bytes = std::min<std::size_t>(input.size(), data[1] + 256u * data[2]);
   std::string manifest(input.substr(0, manifest_bytes));
   std::string bytes(input.substr(manifest_bytes));
   if ((data[0] & 1) != 0) {

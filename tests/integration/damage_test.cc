@@ -37,7 +37,8 @@ int damage(const std::filesystem::path& dir, const std::string& text) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     file.clear();
-    for (std::size_t at = bytes.find(text); at != std::string::npos; at = bytes.find(text, at + 1)) {
+    for (std::size_t at = bytes.find(text); at != std::string::npos;
+         at = bytes.find(text, at + 1)) {
       file.seekp(static_cast<std::streamoff>(at));
       file.put(static_cast<char>(bytes[at] ^ 1));
       ++places;
@@ -85,21 +86,31 @@ TEST_CASE("every command that reads a damaged value answers corruption, and neve
   CHECK(socket.command({"SET", "good", "fine"}) == "+OK\r\n");
   REQUIRE(damage(server.dir(), "damaged-value") == 1);
   REQUIRE(damage(server.dir(), "1234567") == 1);
-  const std::vector<Request> readers = {
-      {"GET", "bad"},          {"GETRANGE", "bad", "0", "3"}, {"GETEX", "bad", "EX", "100"},
-      {"GETDEL", "bad"},       {"SET", "bad", "x", "GET"},    {"GETSET", "bad", "x"},
-      {"APPEND", "bad", "x"},  {"SETRANGE", "bad", "1", "x"}, {"INCR", "n"},
-      {"INCRBY", "n", "2"},    {"DECR", "n"},                 {"INCRBYFLOAT", "n", "1.5"},
-      {"COPY", "bad", "copy"}, {"RENAME", "bad", "other"},    {"EXPIRE", "bad", "100"},
-      {"PEXPIRE", "bad", "9"}, {"MGET", "good", "bad"}};
+  const std::vector<Request> readers = {{"GET", "bad"},
+                                        {"GETRANGE", "bad", "0", "3"},
+                                        {"GETEX", "bad", "EX", "100"},
+                                        {"GETDEL", "bad"},
+                                        {"SET", "bad", "x", "GET"},
+                                        {"GETSET", "bad", "x"},
+                                        {"APPEND", "bad", "x"},
+                                        {"SETRANGE", "bad", "1", "x"},
+                                        {"INCR", "n"},
+                                        {"INCRBY", "n", "2"},
+                                        {"DECR", "n"},
+                                        {"INCRBYFLOAT", "n", "1.5"},
+                                        {"COPY", "bad", "copy"},
+                                        {"RENAME", "bad", "other"},
+                                        {"EXPIRE", "bad", "100"},
+                                        {"PEXPIRE", "bad", "9"},
+                                        {"MGET", "good", "bad"}};
   int errors = 0;
   for (const Request& request : readers) {
     CAPTURE(request[0]);
     const std::string reply = socket.command(request);
     CHECK_MESSAGE(contains(reply, "-ERR corrupt record: corrupt segment "), reply);
-    CHECK_MESSAGE(contains(reply, request[0].find("CR") != std::string::npos ? "key \"n\""
-                                                                            : "key \"bad\""),
-                  reply);
+    CHECK_MESSAGE(
+        contains(reply, request[0].find("CR") != std::string::npos ? "key \"n\"" : "key \"bad\""),
+        reply);
     ++errors;
   }
   CHECK(std::stoi(info_field(socket, "kvs_corrupt_reads")) >= errors);
@@ -206,8 +217,9 @@ TEST_CASE("what cannot be checked, salvaged or restored is said") {
   CHECK(tool({"--check", dir.path().string()}).exit_code == 3);
   CHECK(std::filesystem::is_empty(dir.path()));
   CHECK(tool({"--salvage", (dir.path() / "none").string()}).exit_code == 3);
-  CHECK(tool({"--restore", dir.path().string(), "--dir", (dir.path() / "new").string()}).exit_code ==
-        1);
+  CHECK(
+      tool({"--restore", dir.path().string(), "--dir", (dir.path() / "new").string()}).exit_code ==
+      1);
   const ProgramResult two = tool({"--check", "a", "--salvage", "b"});
   CHECK(two.exit_code == 1);
   CHECK(contains(two.err, "only one of --check, --salvage and --restore"));
@@ -253,8 +265,7 @@ TEST_CASE("a backup over the wire is incremental, and restores what was there") 
            info_field(socket, "rdb_saves") == "4";
   }));
   CHECK(info_field(socket, "rdb_last_bgsave_status") == "ok");
-  CHECK(info_field(socket, "rdb_last_save_time") ==
-        socket.command({"LASTSAVE"}).substr(1, 10));
+  CHECK(info_field(socket, "rdb_last_save_time") == socket.command({"LASTSAVE"}).substr(1, 10));
   socket.command({"FLUSHALL"});
   REQUIRE(server.terminate() == 0);
 
@@ -284,7 +295,8 @@ TEST_CASE("a backup over the wire is incremental, and restores what was there") 
 TEST_CASE("without --backup-dir no client makes a file anywhere") {
   ServerProcess server;
   Socket socket = server.connect();
-  for (const Request& request : std::vector<Request>{{"KVS", "BACKUP", "x"}, {"SAVE"}, {"BGSAVE"}}) {
+  for (const Request& request :
+       std::vector<Request>{{"KVS", "BACKUP", "x"}, {"SAVE"}, {"BGSAVE"}}) {
     CHECK(socket.command(request) ==
           "-ERR backups are disabled: start the server with --backup-dir\r\n");
   }

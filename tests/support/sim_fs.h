@@ -67,7 +67,8 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   void power_cut(Keep keep, std::uint64_t seed);
 
   // All files, for tests that look at or damage them: those of /sim by their name, those of
-  // directories that were created by their path ("quarantine-1/REPORT.txt", "backups/monday/BACKUP").
+  // directories that were created by their path ("quarantine-1/REPORT.txt",
+  // "backups/monday/BACKUP").
   std::map<std::string, std::shared_ptr<Inode>>& files() { return entries_->now; }
   // A deep copy of files and names, what is not synced included; without hook and locks.
   std::shared_ptr<SimFs> fork() const;

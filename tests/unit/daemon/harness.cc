@@ -61,7 +61,8 @@ TestServer::TestServer(Config start)
     : config(std::move(start)),
       commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
                 scan_commands(), connection_commands(), client_commands(), server_commands(),
-                introspection_commands(), transaction_commands(), backup_commands(), kvs_commands()}),
+                introspection_commands(), transaction_commands(), backup_commands(),
+                kvs_commands()}),
       settings(config),
       metrics(1),
       services{config, commands, engine, settings, clients, metrics, watches, turn} {}

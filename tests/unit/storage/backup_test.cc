@@ -1,4 +1,6 @@
 // backup_test.cc - backups are one commit's state, cost what is new, and come back whole.
+#include "storage/log/backup.h"
+
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -6,7 +8,6 @@
 #include <string>
 #include <thread>
 
-#include "storage/log/backup.h"
 #include "storage/log/restore.h"
 #include "tests/support/seed.h"
 #include "tests/support/temp_dir.h"
@@ -56,7 +57,8 @@ std::string& backed_up_segment(SimFs& fs, const std::string& name) {
 TEST_CASE("a backup is restored as it was, whatever has happened since") {
   const auto fs = sim_with_root();
   auto engine = must_open(sim_options(fs));
-  for (int i = 0; i < 30; ++i) REQUIRE(set(*engine, "k" + std::to_string(i % 7), std::to_string(i)));
+  for (int i = 0; i < 30; ++i)
+    REQUIRE(set(*engine, "k" + std::to_string(i % 7), std::to_string(i)));
   REQUIRE(set(*engine, "d", "deadline", UnixMs{4'000'000'000'000}, 3));
   REQUIRE(remove(*engine, "k0"));
   REQUIRE(set(*engine, "x", "1", never, 5));
@@ -87,7 +89,8 @@ TEST_CASE("an empty database has a backup too") {
 TEST_CASE("a second backup costs only what is new") {
   const auto fs = sim_with_root();
   auto engine = must_open(sim_options(fs, 4096));
-  for (int i = 0; i < 200; ++i) REQUIRE(set(*engine, "k" + std::to_string(i), std::string(50, 'v')));
+  for (int i = 0; i < 200; ++i)
+    REQUIRE(set(*engine, "k" + std::to_string(i), std::string(50, 'v')));
   const auto first = back_up(*engine, "one");
   REQUIRE(first);
   CHECK(first->new_files == first->files);
@@ -261,7 +264,8 @@ TEST_CASE("what a backup links is not changed by anything that happens to the or
   State before;
   {
     auto engine = must_open(options);
-    for (int i = 0; i < 40; ++i) REQUIRE(set(*engine, "k" + std::to_string(i), std::string(40, 'v')));
+    for (int i = 0; i < 40; ++i)
+      REQUIRE(set(*engine, "k" + std::to_string(i), std::string(40, 'v')));
     before = contents(*engine);
     REQUIRE(engine->backup({.root = dir.path() / "backups", .name = "b", .cancelled = {}}));
     for (int lap = 0; lap < 10; ++lap) {
@@ -288,7 +292,8 @@ TEST_CASE("power cut at any call of a backup: a whole one or none, and the log i
   State state;
   {
     auto engine = must_open(sim_options(base));
-    for (int i = 0; i < 12; ++i) REQUIRE(set(*engine, "k" + std::to_string(i), std::string(30, 'v')));
+    for (int i = 0; i < 12; ++i)
+      REQUIRE(set(*engine, "k" + std::to_string(i), std::string(30, 'v')));
     state = contents(*engine);
     REQUIRE(engine->close());
   }
@@ -339,7 +344,8 @@ TEST_CASE("power cut at any call of a restore: it opens whole or not at all, and
   State state;
   {
     auto engine = must_open(sim_options(base));
-    for (int i = 0; i < 12; ++i) REQUIRE(set(*engine, "k" + std::to_string(i), std::string(30, 'v')));
+    for (int i = 0; i < 12; ++i)
+      REQUIRE(set(*engine, "k" + std::to_string(i), std::string(30, 'v')));
     state = contents(*engine);
     REQUIRE(back_up(*engine, "b"));
   }

@@ -94,8 +94,12 @@ TEST_CASE("a scrub finds damaged headers, seals and holes, and what cannot be re
   for (int i = 0; i < 40; ++i) {
     REQUIRE(set(*log.engine, "k" + std::to_string(i), "value" + std::to_string(i) + "."));
   }
-  SUBCASE("header") { log.file_with("value3.")[20] ^= 1; }
-  SUBCASE("seal") { log.file_with("value3.").back() ^= 1; }
+  SUBCASE("header") {
+    log.file_with("value3.")[20] ^= 1;
+  }
+  SUBCASE("seal") {
+    log.file_with("value3.").back() ^= 1;
+  }
   SUBCASE("hole") {
     std::string& bytes = log.file_with("value3.");
     bytes.replace(100, 100, std::string(100, '\0'));
@@ -165,7 +169,9 @@ TEST_CASE("compaction neither drops nor launders a damaged record, and says so o
   const std::string filler(40, 'f');
   REQUIRE(set(*log.engine, "k", "precious"));
   for (int i = 0; i < 40; ++i) REQUIRE(set(*log.engine, "c" + std::to_string(i % 3), filler));
-  SUBCASE("its checksum does not match") { log.flip("precious"); }
+  SUBCASE("its checksum does not match") {
+    log.flip("precious");
+  }
   SUBCASE("its lengths are absurd") {
     std::string& bytes = log.file_with("precious");
     bytes.replace(bytes.find("kprecious") - 8, 4, std::string(4, '\xff'));
