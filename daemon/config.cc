@@ -178,6 +178,18 @@ std::string help_text() {
       wrapped("Read options from this file too (KVS_CONFIG does the same).") +
       "  --check-config\n" +
       wrapped("Say what is wrong with the configuration, if anything, and end.") +
+      "  --check DIRECTORY [--json]\n" +
+      wrapped(
+          "Look at every byte of a data directory and name everything that is damaged; changes "
+          "nothing. Exit code 0: good; 1: opens, but cuts off an unfinished write; 2: corrupt; "
+          "3: could not be checked.") +
+      "  --salvage DIRECTORY\n" +
+      wrapped(
+          "Make a corrupt data directory one that opens. Damaged files go to a quarantine in "
+          "it, with a report of what is lost. Exit code 0: nothing lost; 1: something lost; "
+          "3: failed.") +
+      "  --restore BACKUP\n" +
+      wrapped("Verify a backup and copy it into the empty directory that --dir names.") +
       "  -h, --help\n"
       "  -V, --version\n"
       "\n"
@@ -224,6 +236,26 @@ void add_option(CLI::App& app, Config& config, const ConfigOption& option,
   }
 }
 
+// What is done instead of serving: one of them, on the command line only.
+void add_one_shots(CLI::App& app, OneShot& one_shot) {
+  const auto add = [&app, &one_shot](const char* name, OneShot::Kind kind) {
+    const auto store = [&one_shot, name, kind](const CLI::results_t& words) {
+      if (one_shot.kind != OneShot::Kind::none) {
+        throw CLI::ValidationError(name, "only one of --check, --salvage and --restore");
+      }
+      if (words[0].empty()) throw CLI::ValidationError(name, "expected a directory, got ''");
+      one_shot.kind = kind;
+      one_shot.path = words[0];
+      return true;
+    };
+    app.add_option(name, store)->expected(1)->configurable(false);
+  };
+  add("--check", OneShot::Kind::check);
+  add("--salvage", OneShot::Kind::salvage);
+  add("--restore", OneShot::Kind::restore);
+  app.add_flag("--json", one_shot.json)->configurable(false);
+}
+
 // CLI11's description of a mistake, in one line and in our words where its own are unclear.
 std::string describe(const CLI::App& app, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
@@ -265,6 +297,7 @@ ParseOutcome parse(int argc, const char* const* argv) {
   CLI::Option* file = app.set_config("--config", file_default, "", !file_default.empty());
   file->take_last();
   app.add_flag("--check-config", config.check_config)->configurable(false);
+  add_one_shots(app, config.one_shot);
   for (const ConfigOption& option : config_options()) add_option(app, config, option, arguments);
 
   try {

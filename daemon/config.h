@@ -28,6 +28,14 @@ struct SocketAddress {
   bool ipv6 = false;
 };
 
+// What to do instead of serving, if anything (maintenance_commands.h).
+struct OneShot {
+  enum class Kind : std::uint8_t { none, check, salvage, restore };
+  Kind kind = Kind::none;
+  std::filesystem::path path;  // the data directory, or the backup to restore
+  bool json = false;           // of check: one line of JSON
+};
+
 struct Config {
   SocketAddress addr;
   std::string engine;  // empty: the one that wrote the directory, else "kvs"
@@ -55,11 +63,14 @@ struct Config {
   std::uint64_t cache_size = std::uint64_t{256} << 20;
   std::uint64_t segment_size = std::uint64_t{64} << 20;
   unsigned compact_dead_percent = 50;
-  unsigned recovery_threads = 0;  // 0: one per core
+  unsigned recovery_threads = 0;                      // 0: one per core
+  std::uint64_t scrub_rate = std::uint64_t{8} << 20;  // bytes per second; 0: off
+  std::filesystem::path backup_dir;                   // empty: no backups from the wire
 
   std::string loglevel = "info";  // debug, info, notice (= info), warning, error
   std::filesystem::path config_file;
   bool check_config = false;
+  OneShot one_shot;
 };
 
 // What parse_config decided: go on with a config, or end with this exit code (help, version, error:

@@ -131,6 +131,15 @@ struct Directory {
   static std::string show(const Config& config) { return config.dir.string(); }
 };
 
+struct BackupDirectory {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value.find('\0') != value.npos) return expected("a directory", value);
+    config.backup_dir = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.backup_dir.string(); }
+};
+
 struct Sync {
   static SetResult set(Config& config, std::string_view value) {
     for (auto policy : {SyncPolicy::always, SyncPolicy::everysec, SyncPolicy::no}) {
@@ -255,6 +264,14 @@ constexpr std::array options{
     row<Count<&Config::recovery_threads, 0, 1024>>(
         "recovery-threads", "N", storage_group,
         "Threads that read the log at start; 0: one per core."),
+    row<Size<&Config::scrub_rate, 0>>(
+        "scrub-rate", "SIZE", storage_group,
+        "Read all data again once a day, at this rate per second, to find what has rotted on the "
+        "disk; 0: only when KVS SCRUB NOW asks for it."),
+    row<BackupDirectory>(
+        "backup-dir", "DIRECTORY", storage_group,
+        "Where KVS BACKUP, SAVE and BGSAVE put backups, one directory each. Not given: they are "
+        "refused."),
 
     row<Password>(
         "requirepass", "PASSWORD", access_group,

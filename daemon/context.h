@@ -22,6 +22,7 @@
 
 namespace kvs::daemon {
 
+class Backups;
 class ClientRegistry;
 class Metrics;
 class PubSub;
@@ -43,6 +44,7 @@ struct Services {
   const SyncTurn& sync_turn;
   PubSub& pubsub;
   const LoadStatus& load_status = nothing_to_load;
+  Backups* backups = nullptr;  // null: none are made
 };
 
 class Context {

@@ -15,6 +15,7 @@
 
 #include <uv.h>
 
+#include "daemon/backups.h"
 #include "daemon/client_registry.h"
 #include "daemon/command_table.h"
 #include "daemon/config.h"
@@ -25,6 +26,7 @@
 #include "daemon/loading.h"
 #include "daemon/log.h"
 #include "daemon/maintenance.h"
+#include "daemon/maintenance_commands.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/server.h"
@@ -63,6 +65,7 @@ EngineOptions engine_options(const Config& config) {
   options.cache_bytes = config.cache_size;
   options.compact_dead_percent = config.compact_dead_percent;
   options.recovery_threads = config.recovery_threads;
+  options.scrub_bytes_per_second = config.scrub_rate;
   options.log = [](EngineOptions::Severity severity, std::string_view text) {
     switch (severity) {
       case EngineOptions::Severity::info:
@@ -127,7 +130,8 @@ int serve(const Config& config, Engine& engine, LoadStatus& status,
   const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
                                expiry_commands(), scan_commands(), connection_commands(),
                                client_commands(), server_commands(), introspection_commands(),
-                               transaction_commands(), pubsub_commands(), bitmap_commands()});
+                               transaction_commands(), pubsub_commands(), bitmap_commands(),
+                               backup_commands(), kvs_commands()});
   Settings settings(config);
   ClientRegistry clients;
   Metrics metrics(workers);
@@ -136,6 +140,9 @@ int serve(const Config& config, Engine& engine, LoadStatus& status,
   PubSub pubsub(settings);
   Services services{config,  commands, engine, settings, clients,
                     metrics, watches,  turn,   pubsub,   status};
+
+  Backups backups(services, config.backup_dir);
+  services.backups = &backups;
 
   uv::Loop loop;
   Loading loading(loop, engine, status);
@@ -187,6 +194,7 @@ int serve(const Config& config, Engine& engine, LoadStatus& status,
   server.start();
   loop.run();
   server.join();
+  backups.stop();
   return exit_code;
 }
 
@@ -196,6 +204,9 @@ int run(int argc, char** argv) {
   const Config& config = *parsed.config;
   if (const auto level = parse_log_level(config.loglevel)) set_log_level(*level);
 
+  if (config.one_shot.kind != OneShot::Kind::none) {
+    return run_one_shot(config, engine_options(config));
+  }
   // libuv reads this when its pool starts, which is at the first job.
   const unsigned io_threads = config.io_threads != 0 ? config.io_threads : worker_count(config) + 4;
   setenv("UV_THREADPOOL_SIZE", std::to_string(io_threads).c_str(), 1);

@@ -42,6 +42,21 @@ class PosixLock final : public DirectoryLock {
   const int descriptor_;
 };
 
+// Takes over `descriptor`. `path` is the directory's, for messages.
+Result<std::unique_ptr<DirectoryLock>> take_lock(int descriptor, int kind,
+                                                 const std::string& path) {
+  while (::flock(descriptor, kind | LOCK_NB) != 0) {
+    if (errno == EINTR) continue;
+    const int reason = errno;
+    ::close(descriptor);
+    if (reason == EWOULDBLOCK) {
+      return fail(Code::busy, "data directory " + path + " is in use by another process");
+    }
+    return std::unexpected(io_error(reason, "lock", path));
+  }
+  return std::make_unique<PosixLock>(descriptor);
+}
+
 }  // namespace
 
 PosixDirectory::~PosixDirectory() {
@@ -54,14 +69,14 @@ std::string PosixDirectory::path_of(std::string_view name) const {
 
 Result<std::unique_ptr<File>> PosixDirectory::open(std::string_view name, OpenMode mode) {
   const std::string entry(name);
-  int flags = O_RDWR | O_NOFOLLOW;
+  int flags = (mode == OpenMode::read_only ? O_RDONLY | O_NONBLOCK : O_RDWR) | O_NOFOLLOW;
   if (mode == OpenMode::create_new) flags |= O_CREAT | O_EXCL;
   if (mode == OpenMode::replace) flags |= O_CREAT | O_TRUNC;
   const int descriptor = open_retrying(descriptor_, entry.c_str(), flags, file_mode);
   if (descriptor < 0) {
     if (errno == ENOENT) return fail(Code::not_found, path_of(name) + " does not exist");
     return std::unexpected(
-        io_error(errno, mode == OpenMode::existing ? "open" : "create", path_of(name)));
+        io_error(errno, (flags & O_CREAT) == 0 ? "open" : "create", path_of(name)));
   }
   struct stat status {};
   if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -119,16 +134,34 @@ Result<std::unique_ptr<DirectoryLock>> PosixDirectory::lock(std::string_view nam
   const int descriptor =
       open_retrying(descriptor_, entry.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW, file_mode);
   if (descriptor < 0) return std::unexpected(io_error(errno, "create", path_of(name)));
-  while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    const int reason = errno;
-    ::close(descriptor);
-    if (reason == EWOULDBLOCK) {
-      return fail(Code::busy, "data directory " + path_ + " is in use by another process");
-    }
-    return std::unexpected(io_error(reason, "lock", path_of(name)));
+  return take_lock(descriptor, LOCK_EX, path_);
+}
+
+Result<std::unique_ptr<DirectoryLock>> PosixDirectory::lock_shared(std::string_view name) {
+  const std::string entry(name);
+  const int descriptor = open_retrying(descriptor_, entry.c_str(), O_RDONLY | O_NOFOLLOW, 0);
+  if (descriptor < 0) {
+    if (errno == ENOENT) return nullptr;
+    return std::unexpected(io_error(errno, "open", path_of(name)));
   }
-  return std::make_unique<PosixLock>(descriptor);
+  return take_lock(descriptor, LOCK_SH, path_);
+}
+
+Result<void> PosixDirectory::link(std::string_view name, Directory& target, std::string_view as) {
+  const auto* const other = dynamic_cast<const PosixDirectory*>(&target);
+  if (other == nullptr) return Directory::link(name, target, as);
+  if (::linkat(descriptor_, std::string(name).c_str(), other->descriptor_, std::string(as).c_str(),
+               0) == 0) {
+    return {};
+  }
+  const Error error = io_error(errno, "link to", other->path_of(as));
+  const bool never = errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP;
+  return fail(never ? Code::invalid : error.code(), error.message());
+}
+
+Result<void> Directory::link(std::string_view name, Directory& target, std::string_view) {
+  return fail(Code::invalid, "cannot link " + path() + "/" + std::string(name) + " into " +
+                                 target.path() + ": no links here");
 }
 
 Result<std::unique_ptr<Directory>> PosixFs::open_directory(const std::filesystem::path& path) {

@@ -24,6 +24,8 @@ class PosixDirectory final : public Directory {
   Result<void> remove(std::string_view name) override;
   Result<void> sync() override;
   Result<std::unique_ptr<DirectoryLock>> lock(std::string_view name) override;
+  Result<std::unique_ptr<DirectoryLock>> lock_shared(std::string_view name) override;
+  Result<void> link(std::string_view name, Directory& target, std::string_view as) override;
 
  private:
   std::string path_of(std::string_view name) const;

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -105,6 +106,39 @@ class WriteSession : public Reader {
   virtual Result<Position> commit() = 0;
 };
 
+// The background verification of what is on the disk. Counters are since open.
+struct ScrubStats {
+  bool running = false;
+  std::uint64_t passes = 0;            // completed
+  UnixMs last_completed = 0;           // 0: none yet
+  std::uint64_t pass_bytes = 0;        // read in this pass, or in the last one
+  std::uint64_t pass_bytes_total = 0;  // what it had to read when it began
+  std::uint64_t bytes = 0;             // read in all
+  std::uint64_t errors = 0;            // damaged places found
+  std::uint64_t damaged_places = 0;    // those in segments that are still in use
+  std::string damaged_segments;        // "NAME=PLACES,...", the first few
+};
+
+struct BackupRequest {
+  std::filesystem::path root;       // exists; holds one directory per backup
+  std::string name;                 // of the new one: see valid_backup_name
+  std::function<bool()> cancelled;  // asked now and then; may be empty
+};
+
+struct BackupSummary {
+  Position position = 0;  // the backup is the state after exactly this commit
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+  // Not in the newest backup of the same root, and so the only files that were read.
+  std::uint64_t new_files = 0;
+  std::uint64_t new_bytes = 0;
+  std::uint64_t copied_bytes = 0;  // 0 unless `root` is on another file system
+};
+
+// Is `name` one that a backup may have? 1 to 100 of A-Z a-z 0-9 . _ -, and no dot in front: it can
+// be nothing but an entry of its root.
+bool valid_backup_name(std::string_view name);
+
 // Figures for INFO and for tests. Counters are since open.
 struct EngineStats {
   std::string engine;            // name, as --engine takes it
@@ -122,6 +156,8 @@ struct EngineStats {
   std::uint64_t cache_hits = 0;     // values found in memory
   std::uint64_t cache_bytes = 0;
   std::uint64_t corrupt_reads = 0;
+  std::uint64_t read_errors = 0;  // reads that the disk refused
+  ScrubStats scrub;
   std::uint64_t expired_keys = 0;
   std::uint64_t index_bytes = 0;
   bool read_only = false;
@@ -184,6 +220,20 @@ class Engine : public Reader {
 
   // Asks `maintain` to compact everything that has anything dead, whatever the thresholds say.
   virtual void request_compaction() = 0;
+
+  // Asks `maintain` to read everything on the disk again and verify it; stats().scrub tells how far
+  // it is and what it found. Errors: invalid when the engine has no such thing.
+  virtual Result<void> request_scrub() {
+    return fail(Code::invalid, "this engine offers no verification of its files");
+  }
+
+  // Makes a backup below `request.root`: complete and durable when this returns, none otherwise.
+  // Sessions go on meanwhile. Blocks; any thread, one backup at a time. Errors: invalid (the name,
+  // or the engine has no backups), busy (exists, or another is being made), corrupt (what would be
+  // backed up is damaged), cancelled, no_space, io, read_only.
+  virtual Result<BackupSummary> backup(const BackupRequest&) {
+    return fail(Code::invalid, "this engine offers no backups");
+  }
 
   // Syncs and leaves the directory in its clean state. Nothing may be called afterwards.
   virtual Result<void> close() = 0;

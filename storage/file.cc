@@ -90,4 +90,15 @@ Result<std::uint64_t> PosixFile::size() const {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
+void PosixFile::drop_cached(std::uint64_t offset_bytes, std::uint64_t bytes) const {
+  (void)::posix_fadvise(descriptor_, static_cast<off_t>(offset_bytes), static_cast<off_t>(bytes),
+                        POSIX_FADV_DONTNEED);
+}
+
+Result<std::uint64_t> PosixFile::link_count() const {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) return std::unexpected(io_error(errno, "stat", path_));
+  return static_cast<std::uint64_t>(status.st_nlink);
+}
+
 }  // namespace kvs

@@ -22,6 +22,8 @@ class PosixFile final : public File {
   Result<void> preallocate(std::uint64_t bytes) override;
   Result<void> truncate(std::uint64_t bytes) override;
   Result<std::uint64_t> size() const override;
+  void drop_cached(std::uint64_t offset_bytes, std::uint64_t bytes) const override;
+  Result<std::uint64_t> link_count() const override;
 
  private:
   const int descriptor_;

@@ -45,6 +45,12 @@ class File {
 
   virtual Result<void> truncate(std::uint64_t bytes) = 0;
   virtual Result<std::uint64_t> size() const = 0;
+
+  // Asks the system to forget its copy of a range that is on stable storage, so that the next read
+  // asks the disk. A hint: never fails.
+  virtual void drop_cached(std::uint64_t, std::uint64_t) const {}
+  // Names that this file has. More than one: somebody else relies on its contents (a backup).
+  virtual Result<std::uint64_t> link_count() const { return 1; }
 };
 
 // How Directory::open treats the name.
@@ -52,6 +58,7 @@ enum class OpenMode : std::uint8_t {
   existing,    // Code::not_found when there is none
   create_new,  // an error when there is one
   replace,     // created, or emptied
+  read_only,   // as existing, but the file cannot be changed
 };
 
 // Held until destroyed, at the latest until the process ends.
@@ -79,6 +86,15 @@ class Directory {
   virtual Result<void> sync() = 0;
   // Takes an exclusive lock on the file `name`, creating it. Errors: busy when somebody holds it.
   virtual Result<std::unique_ptr<DirectoryLock>> lock(std::string_view name) = 0;
+
+  // Keeps others from taking the exclusive lock, and changes nothing: null when there is no file
+  // `name`, which nobody can have locked then. Errors: busy.
+  virtual Result<std::unique_ptr<DirectoryLock>> lock_shared(std::string_view name) {
+    return lock(name);
+  }
+  // Gives the file `name` a second name, `as` in `target`. Errors: invalid when these two
+  // directories cannot share a file (other file system, no links): copy then; io when `as` exists.
+  virtual Result<void> link(std::string_view name, Directory& target, std::string_view as);
 };
 
 class Fs {

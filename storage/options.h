@@ -35,6 +35,8 @@ struct EngineOptions {
   std::function<void(const LoadProgress&)> on_load_progress;
   // Ends the reading early: load() fails with Code::cancelled and has changed nothing.
   std::stop_token stop_loading;
+  // Sealed segments are read and verified once a day at this rate; 0: only when asked to.
+  std::uint64_t scrub_bytes_per_second = 0;
   // Told what an operator should know (torn tail cut, compaction done); any thread. May be empty.
   enum class Severity : std::uint8_t { info, warning, error };
   std::function<void(Severity, std::string_view)> log;

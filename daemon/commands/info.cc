@@ -15,11 +15,13 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "daemon/backups.h"
 #include "daemon/client_registry.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/server_handlers.h"
 #include "daemon/commands/version.h"
 #include "daemon/config.h"
+#include "daemon/log.h"
 #include "daemon/metrics.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
@@ -212,6 +214,17 @@ void report_memory(Context& context, Report& report) {
   report.field("kvs_maxmemory_clients", services.settings.maxmemory_clients.load());
 }
 
+void report_scrub(const ScrubStats& scrub, Report& report) {
+  report.field("scrub_running", scrub.running ? 1 : 0);
+  report.field("scrub_progress_perc", percent(scrub.pass_bytes, scrub.pass_bytes_total));
+  report.field("scrub_last_completed", scrub.last_completed / 1000);
+  report.field("scrub_passes", scrub.passes);
+  report.field("scrub_bytes", scrub.bytes);
+  report.field("scrub_errors", scrub.errors);
+  report.field("scrub_damaged_places", scrub.damaged_places);
+  report.field("scrub_damaged_segments", scrub.damaged_segments);
+}
+
 void report_persistence(Context& context, Report& report) {
   const Engine& engine = context.services.engine;
   const EngineStats stats = engine.stats();
@@ -236,12 +249,15 @@ void report_persistence(Context& context, Report& report) {
   }
   report.field("current_cow_size", 0);
   report.field("rdb_changes_since_last_save", committed - std::min(committed, synced));
-  report.field("rdb_bgsave_in_progress", 0);
-  report.field("rdb_last_save_time", started_at.count());
-  report.field("rdb_last_bgsave_status", "ok");
-  report.field("rdb_last_bgsave_time_sec", -1);
-  report.field("rdb_current_bgsave_time_sec", -1);
-  report.field("rdb_saves", 0);
+  Backups::Status backup;
+  if (context.services.backups != nullptr) backup = context.services.backups->status();
+  report.field("rdb_bgsave_in_progress", backup.running ? 1 : 0);
+  report.field("rdb_last_save_time",
+               backup.completed > 0 ? backup.last_completed_unix_seconds : started_at.count());
+  report.field("rdb_last_bgsave_status", backup.last_ok ? "ok" : "err");
+  report.field("rdb_last_bgsave_time_sec", backup.last_took_seconds);
+  report.field("rdb_current_bgsave_time_sec", backup.current_seconds);
+  report.field("rdb_saves", backup.completed);
   report.field("rdb_last_load_keys_loaded", stats.recovered_records);
   report.field("aof_enabled", 1);
   report.field("aof_rewrite_in_progress", stats.compaction_running ? 1 : 0);
@@ -271,6 +287,15 @@ void report_persistence(Context& context, Report& report) {
   report.field("kvs_syncs", stats.syncs);
   report.field("kvs_sync_failures", stats.sync_failures);
   report.field("kvs_corrupt_reads", stats.corrupt_reads);
+  report.field("kvs_read_errors", stats.read_errors);
+  report_scrub(stats.scrub, report);
+  if (backup.completed > 0) {
+    report.field("kvs_last_backup_name", backup.last_name);
+    report.field("kvs_last_backup_position", backup.last.position);
+    report.field("kvs_last_backup_bytes", backup.last.bytes);
+    report.field("kvs_last_backup_new_bytes", backup.last.new_bytes);
+  }
+  if (!backup.last_ok) report.field("kvs_last_backup_error", escaped(backup.last_error));
   report.field("kvs_torn_bytes_cut", stats.torn_bytes_cut);
   report.field("kvs_recovery_seconds", fixed(stats.recovery_seconds, 3));
   report.field("kvs_recovery_hints_used", stats.hints_used);

@@ -1,6 +1,5 @@
 // server.cc - commands about the server as a whole: INFO, CONFIG, TIME, MEMORY, ROLE ...
 #include <array>
-#include <chrono>
 #include <string>
 #include <sys/time.h>
 
@@ -24,13 +23,6 @@ void time_command(Context&, Args, ReplyWriter& reply) {
   reply.array(2);
   reply.bulk(std::to_string(now.tv_sec));
   reply.bulk(std::to_string(now.tv_usec));
-}
-
-// LASTSAVE: there are no snapshots; everything that is there was there at the start.
-void lastsave_command(Context& context, Args, ReplyWriter& reply) {
-  reply.integer(std::chrono::duration_cast<std::chrono::seconds>(
-                    context.services.metrics.started_at_wall_clock().time_since_epoch())
-                    .count());
 }
 
 void bgrewriteaof_command(Context& context, Args, ReplyWriter& reply) {
@@ -188,13 +180,6 @@ constexpr std::array rows{
         info_command,
         {"Returns figures about the server.", "1.0.0", "server", "O(1)", "[section [section ...]]",
          "", "nondeterministic_output request_policy:all_shards response_policy:special"}},
-    Command{"lastsave",
-            1,
-            loading | stale | fast | dangerous,
-            no_keys,
-            lastsave_command,
-            {"Returns the Unix time at which the server started.", "1.0.0", "server", "O(1)", "",
-             "", "nondeterministic_output"}},
     Command{
         "memory",
         -2,

@@ -58,6 +58,8 @@ class Catalog {
   // Null when there is none (any more).
   SegmentPtr find(SegmentId id) const;
 
+  const HashKey& hash_key() const { return hash_key_; }
+
   // What MANIFEST names, log segments in their order.
   std::vector<SegmentPtr> listed() const;
 

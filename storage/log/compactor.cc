@@ -173,7 +173,11 @@ Result<bool> Compactor::step_copy() {
     run.scanner = std::make_unique<SegmentScanner>(victim, victim->end_bytes(), 0);
   }
   auto found = run.scanner->next();
-  if (!found) return std::unexpected(found.error());
+  if (!found) {
+    // Or the same victim would be chosen again and again, and keep the others from their turn.
+    unreadable_.insert(victim->id());
+    return std::unexpected(found.error());
+  }
   if (*found == SegmentScanner::Found::seal) {
     run.scanner = nullptr;
     ++run.current;

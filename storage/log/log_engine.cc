@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "storage/limits.h"
+#include "storage/log/backup.h"
 #include "storage/log/frame.h"
 #include "storage/log/manifest.h"
 #include "storage/log/record.h"
+#include "storage/printable.h"
 
 namespace kvs::log {
 namespace {
@@ -24,6 +26,10 @@ constexpr int random_attempts_max = 64;
 
 KeyInfo info_of(const Entry& entry) {
   return {.lsn = entry.lsn, .value_bytes = entry.value_bytes, .expire_at = entry.expire_at};
+}
+
+std::string key_text(Key key) {
+  return ", key " + printable(key.name, 64) + " of database " + std::to_string(key.database);
 }
 
 UnixMs system_clock_ms() {
@@ -54,7 +60,10 @@ LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
            .report = [this](Severity severity, std::string_view text) { report(severity, text); }},
           {.segment_bytes = options_.segment_bytes, .dead_percent = options_.compact_dead_percent}),
       hints_(catalog_,
-             [this](Severity severity, std::string_view text) { report(severity, text); }) {}
+             [this](Severity severity, std::string_view text) { report(severity, text); }),
+      scrubber_(
+          catalog_, options_.scrub_bytes_per_second, [this] { return now(); },
+          [this](Severity severity, std::string_view text) { report(severity, text); }) {}
 
 LogEngine::~LogEngine() = default;
 
@@ -188,8 +197,10 @@ void LogEngine::remove_orphans() {
   for (const std::string& name : *names) {
     const auto id = parse_segment_name(name);
     const auto hinted = parse_hint_name(name);
+    // The plan of a salvage is done once the log opens: see salvage.h.
     const bool orphan = (id && catalog_.find(*id) == nullptr) ||
-                        (hinted && catalog_.find(*hinted) == nullptr) || name == "MANIFEST.tmp";
+                        (hinted && catalog_.find(*hinted) == nullptr) || name == "MANIFEST.tmp" ||
+                        name == "SALVAGE";
     if (orphan) (void)directory_->remove(name);
   }
 }
@@ -278,7 +289,13 @@ Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& va
   bytes.resize_and_overwrite(at.record_bytes,
                              [&at](char*, std::size_t) { return std::size_t{at.record_bytes}; });
   auto got = segment->file().read_at(at.offset_bytes, bytes);
-  if (!got) return std::unexpected(got.error());
+  if (!got) {
+    const std::uint64_t count = read_errors_.fetch_add(1, std::memory_order_relaxed) + 1;
+    const std::string message =
+        got.error().message() + ", offset " + std::to_string(at.offset_bytes);
+    if (std::has_single_bit(count)) report(Severity::error, message + key_text(key));
+    return fail(got.error().code(), message);
+  }
 
   const char* fault = nullptr;
   ParsedRecord parsed;
@@ -299,6 +316,7 @@ Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& va
     std::string message = "corrupt segment " + directory_->path() + "/" + segment->name() +
                           " at offset " + std::to_string(at.offset_bytes) + ": " + fault;
     // Ever more rarely: a client may ask for the same value all day.
+    message += key_text(key);
     if (std::has_single_bit(count)) report(Severity::error, message);
     return fail(Code::corrupt, std::move(message));
   }
@@ -359,6 +377,8 @@ EngineStats LogEngine::stats() const {
   stats.cache_hits = cache_hits_;
   stats.cache_bytes = keydir_.cache_bytes();
   stats.corrupt_reads = corrupt_reads_;
+  stats.read_errors = read_errors_;
+  stats.scrub = scrubber_.stats();
   stats.expired_keys = expired_keys_;
   stats.index_bytes = keydir_.memory_bytes();
   stats.read_only = health_.failed();
@@ -464,11 +484,15 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
   while (keydir_.drain_cleared(cleared_batch_keys, account) > 0) {
     if (!time_left()) return true;
   }
-  if (health_.failed()) return more;
-  start_requested_compaction();
-  // A quarter is enough to keep up with the writer; space is more urgent than the next start.
-  if (hints_.work(std::chrono::steady_clock::now() + budget / 4)) more = true;
-  if (compactor_.work(until)) more = true;
+  if (!health_.failed()) {
+    start_requested_compaction();
+    // A quarter is enough to keep up with the writer; space is more urgent than the next start.
+    if (hints_.work(std::chrono::steady_clock::now() + budget / 4)) more = true;
+    if (compactor_.work(until)) more = true;
+  }
+  // Behind everything else, but always a little: its own rate keeps it small.
+  const SteadyTime at_least = std::chrono::steady_clock::now() + std::chrono::microseconds(1);
+  if (scrubber_.work(std::max(until, at_least))) more = true;
   return more;
 }
 
@@ -494,6 +518,43 @@ bool LogEngine::remove_expired(SteadyTime until) {
 
 void LogEngine::request_compaction() {
   compaction_requested_ = true;
+}
+
+Result<void> LogEngine::request_scrub() {
+  scrubber_.request();
+  return {};
+}
+
+// --- backup ---
+
+Result<BackupSummary> LogEngine::backup(const BackupRequest& request) {
+  std::unique_lock alone(backing_up_, std::try_to_lock);
+  if (!alone) return fail(Code::busy, "another backup is being made");
+  Backup backup(options_.fs == nullptr ? *real_fs() : *options_.fs, request, catalog_.hash_key(),
+                now());
+  if (auto begun = backup.begin(); !begun) return std::unexpected(begun.error());
+  {
+    // No segment is retired while this is held, so what is listed can be linked.
+    std::scoped_lock maintaining(maintenance_);
+    // Most of what the seal would have to wait for is done before the place is taken.
+    if (auto prepared = writer_.prepare_next(); !prepared) {
+      return std::unexpected(prepared.error());
+    }
+    if (auto synced = writer_.sync(); !synced) return std::unexpected(synced.error());
+    std::vector<SegmentPtr> segments;
+    Position position = 0;
+    {
+      std::scoped_lock place(place_);
+      if (auto sealed = writer_.seal_active(now()); !sealed) {
+        return std::unexpected(sealed.error());
+      }
+      position = committed();
+      segments = catalog_.listed();
+    }
+    auto linked = backup.link(*directory_, std::move(segments), position);
+    if (!linked) return std::unexpected(linked.error());
+  }
+  return backup.finish();
 }
 
 void LogEngine::start_requested_compaction() {

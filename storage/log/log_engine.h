@@ -21,6 +21,7 @@
 #include "storage/log/hint_job.h"
 #include "storage/log/keydir.h"
 #include "storage/log/recovery.h"
+#include "storage/log/scrub.h"
 #include "storage/log/session.h"
 #include "storage/log/writer.h"
 #include "storage/options.h"
@@ -51,6 +52,8 @@ class LogEngine final : public Engine {
   Result<Position> sync() override;
   bool maintain(std::chrono::microseconds budget) override;
   void request_compaction() override;
+  Result<void> request_scrub() override;
+  Result<BackupSummary> backup(const BackupRequest& request) override;
   Result<void> close() override;
 
   // --- for the session that has the writer's place ---
@@ -104,14 +107,19 @@ class LogEngine final : public Engine {
   std::mutex maintenance_;
   Compactor compactor_;
   HintJob hints_;
+  Scrubber scrubber_;  // stats() and request() by anybody
   bool preparing_failed_ = false;
   std::atomic<bool> compaction_requested_ = false;
+
+  // One backup at a time.
+  std::mutex backing_up_;
 
   // Counters for stats().
   std::atomic<std::uint64_t> written_bytes_ = 0;
   std::atomic<std::uint64_t> disk_reads_ = 0;
   std::atomic<std::uint64_t> cache_hits_ = 0;
   std::atomic<std::uint64_t> corrupt_reads_ = 0;
+  std::atomic<std::uint64_t> read_errors_ = 0;
   std::atomic<std::uint64_t> expired_keys_ = 0;
 
   // Of load(), while which stats() may be asked.

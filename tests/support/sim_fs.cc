@@ -194,6 +194,15 @@ class SimFile final : public File {
 
 namespace {
 
+// Of the names of a directory's files: "/sim" is "", "/sim/a" is "a/", "/b" is "b/".
+std::string prefix_of(const std::filesystem::path& path) {
+  std::string text = path.lexically_normal().string();
+  if (text.starts_with("/sim/") || text == "/sim") text.erase(0, 4);
+  if (text.starts_with('/')) text.erase(0, 1);
+  if (!text.empty() && text.back() != '/') text += '/';
+  return text;
+}
+
 class SimLock final : public DirectoryLock {
  public:
   SimLock(std::shared_ptr<SimFs::Entries> entries, std::string name)
@@ -209,16 +218,18 @@ class SimLock final : public DirectoryLock {
 
 class SimDirectory final : public Directory {
  public:
-  explicit SimDirectory(std::shared_ptr<SimFs> fs) : fs_(std::move(fs)) {}
+  // `prefix` is that of its files' names: "" or "backups/".
+  SimDirectory(std::shared_ptr<SimFs> fs, std::string path, std::string prefix)
+      : fs_(std::move(fs)), path_(std::move(path)), prefix_(std::move(prefix)) {}
 
   const std::string& path() const override { return path_; }
 
   Result<std::unique_ptr<File>> open(std::string_view name, OpenMode mode) override {
     std::scoped_lock lock(fs_->mutex_);
-    const std::string entry(name);
+    const std::string entry = prefix_ + std::string(name);
     auto& files = fs_->entries_->now;
     const auto found = files.find(entry);
-    if (mode == OpenMode::existing) {
+    if (mode == OpenMode::existing || mode == OpenMode::read_only) {
       if (found == files.end()) return fail(Code::not_found, entry + " does not exist");
       return std::make_unique<SimFile>(fs_, found->second, entry);
     }
@@ -237,7 +248,13 @@ class SimDirectory final : public Directory {
   Result<std::vector<std::string>> list() override {
     std::scoped_lock lock(fs_->mutex_);
     std::vector<std::string> names;
-    for (const auto& [name, inode] : fs_->entries_->now) names.push_back(name);
+    for (const auto& [name, inode] : fs_->entries_->now) {
+      if (is_mine(name)) names.push_back(name.substr(prefix_.size()));
+    }
+    for (const std::string& directory : fs_->directories_) {
+      const std::string name = directory.substr(0, directory.size() - 1);
+      if (is_mine(name)) names.push_back(name.substr(prefix_.size()));
+    }
     return names;
   }
 
@@ -247,11 +264,11 @@ class SimDirectory final : public Directory {
       return failed(reason, "rename to", std::string(to));
     }
     auto& files = fs_->entries_->now;
-    const auto found = files.find(std::string(from));
+    const auto found = files.find(prefix_ + std::string(from));
     if (found == files.end()) return failed(ENOENT, "rename", std::string(from));
     const auto inode = found->second;
     files.erase(found);
-    files[std::string(to)] = inode;
+    files[prefix_ + std::string(to)] = inode;
     return {};
   }
 
@@ -260,7 +277,7 @@ class SimDirectory final : public Directory {
     if (const int reason = fs_->enter(SimCall::remove, std::string(name))) {
       return failed(reason, "remove", std::string(name));
     }
-    if (fs_->entries_->now.erase(std::string(name)) == 0) {
+    if (fs_->entries_->now.erase(prefix_ + std::string(name)) == 0) {
       return failed(ENOENT, "remove", std::string(name));
     }
     return {};
@@ -271,28 +288,63 @@ class SimDirectory final : public Directory {
     if (const int reason = fs_->enter(SimCall::sync_directory, path_)) {
       return failed(reason, "sync", path_);
     }
-    fs_->entries_->durable = fs_->entries_->now;
+    SimFs::Entries& entries = *fs_->entries_;
+    std::erase_if(entries.durable, [this](const auto& entry) { return is_mine(entry.first); });
+    for (const auto& [name, inode] : entries.now) {
+      if (is_mine(name)) entries.durable[name] = inode;
+    }
     return {};
   }
 
   Result<std::unique_ptr<DirectoryLock>> lock(std::string_view name) override {
     std::scoped_lock held(fs_->mutex_);
-    if (!fs_->entries_->locked.insert(std::string(name)).second) {
+    if (!fs_->entries_->locked.insert(prefix_ + std::string(name)).second) {
       return fail(Code::busy, path_ + " is in use by another process");
     }
-    return std::make_unique<SimLock>(fs_->entries_, std::string(name));
+    return std::make_unique<SimLock>(fs_->entries_, prefix_ + std::string(name));
+  }
+
+  Result<void> link(std::string_view name, Directory& target, std::string_view as) override {
+    std::scoped_lock lock(fs_->mutex_);
+    auto& other = dynamic_cast<SimDirectory&>(target);
+    const std::string to = other.prefix_ + std::string(as);
+    if (const int reason = fs_->enter(SimCall::link, to)) return failed(reason, "link to", to);
+    auto& files = fs_->entries_->now;
+    const auto found = files.find(prefix_ + std::string(name));
+    if (found == files.end()) return failed(ENOENT, "link to", to);
+    if (files.contains(to)) return failed(EEXIST, "link to", to);
+    files[to] = found->second;
+    return {};
   }
 
  private:
+  // An entry of this directory, and not of one below it.
+  bool is_mine(const std::string& name) const {
+    return name.starts_with(prefix_) && name.find('/', prefix_.size()) == std::string::npos;
+  }
+
   const std::shared_ptr<SimFs> fs_;
-  const std::string path_ = "/sim";
+  const std::string path_;
+  const std::string prefix_;
 };
 
-Result<std::unique_ptr<Directory>> SimFs::open_directory(const std::filesystem::path&) {
-  return std::make_unique<SimDirectory>(shared_from_this());
+Result<std::unique_ptr<Directory>> SimFs::open_directory(const std::filesystem::path& path) {
+  const std::string prefix = prefix_of(path);
+  std::scoped_lock lock(mutex_);
+  if (!prefix.empty() && !directories_.contains(prefix)) {
+    return fail(Code::not_found, "no directory " + path.string());
+  }
+  return std::make_unique<SimDirectory>(shared_from_this(), path.string(), prefix);
 }
 
-Result<void> SimFs::create_directory(const std::filesystem::path&) {
+Result<void> SimFs::create_directory(const std::filesystem::path& path) {
+  const std::string prefix = prefix_of(path);
+  std::scoped_lock lock(mutex_);
+  if (prefix.empty() || directories_.contains(prefix)) return {};
+  if (const int reason = enter(SimCall::create_directory, prefix)) {
+    return failed(reason, "create directory", path.string());
+  }
+  directories_.insert(prefix);
   return {};
 }
 
@@ -375,6 +427,7 @@ std::shared_ptr<SimFs> SimFs::fork() const {
     copy->entries_->durable[name] = copy_of(inode);
   copy->capacity_bytes = capacity_bytes;
   copy->sector_bytes = sector_bytes;
+  copy->directories_ = directories_;
   return copy;
 }
 

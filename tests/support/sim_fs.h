@@ -30,7 +30,9 @@ enum class SimCall {
   truncate,
   rename,
   remove,
-  sync_directory
+  sync_directory,
+  link,
+  create_directory
 };
 
 class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
@@ -82,7 +84,9 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   // Equal for equal names and contents. What is not synced is not looked at.
   std::uint64_t digest() const;
 
-  // The only directory there is, for tests that look at or damage files.
+  // All files, for tests that look at or damage them: those of /sim by their name, those of
+  // directories that were created by their path ("quarantine-1/REPORT.txt",
+  // "backups/monday/BACKUP").
   std::map<std::string, std::shared_ptr<Inode>>& files() { return entries_->now; }
   // A deep copy of files and names, what is not synced included; without hook and locks.
   std::shared_ptr<SimFs> fork() const;
@@ -101,6 +105,9 @@ class SimFs final : public Fs, public std::enable_shared_from_this<SimFs> {
   std::mutex mutex_;
   std::uint64_t calls_ = 0;
   std::shared_ptr<Entries> entries_ = std::make_shared<Entries>();
+  // Besides /sim: as prefixes of names, "backups/monday/". Creating one is durable at once, as
+  // Fs::create_directory promises.
+  std::set<std::string> directories_;
 };
 
 }  // namespace kvs::test

@@ -30,7 +30,7 @@ MAY_INCLUDE = {
     "protocol/client": ("protocol/client", "protocol/uv", "protocol/async"),
     # Of the storage layer the daemon sees the interface only, whatever engine is behind it.
     "daemon": ("daemon", "protocol/resp", "protocol/uv", "protocol/async", "storage/engine.h",
-               "storage/options.h", "storage/limits.h"),
+               "storage/options.h", "storage/limits.h", "storage/offline.h"),
     "cli": ("cli", "protocol/client", "protocol/uv", "protocol/async"),
     "tests": ("daemon", "cli", "storage", "protocol", "tests"),
 }
@@ -92,9 +92,10 @@ BANNED = [
     (call("uv_queue_work"), ("protocol/uv/",), "protocol/uv/pool_work.h", EVERYWHERE),
     (call("setsockopt"), ("daemon/listener.cc", "protocol/uv/"), "Listener (daemon/listener.h)",
      EVERYWHERE),
-    (r"std::j?thread\b(?!\s*::)", ("daemon/worker.h", "daemon/worker.cc", "protocol/uv/",
-                                   "storage/thread_pool/", "storage/log/parallel.h",
-                                   "daemon/loading.h", "daemon/loading.cc"),
+    (r"std::j?thread\b(?!\s*::)", ("daemon/backups.h", "daemon/backups.cc", "daemon/worker.h",
+                                   "daemon/worker.cc", "protocol/uv/", "storage/thread_pool/",
+                                   "storage/log/parallel.h", "daemon/loading.h",
+                                   "daemon/loading.cc"),
      "a worker loop, or uv::PoolWork for blocking work", EVERYWHERE),
     (r"std::async\b|\.detach\(\)\s*;", (), "uv::PoolWork", EVERYWHERE),
     # Placement new puts an object where memory is already owned; the rest belongs to owners.

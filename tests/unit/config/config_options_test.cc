@@ -116,7 +116,8 @@ TEST_CASE("a refused value changes nothing") {
     CAPTURE(option.name);
     Config config;
     // Too long for a password, and of no other kind.
-    const std::string bad = option.name == "dir" ? "" : "?" + std::string(600, 'x');
+    const std::string bad =
+        option.name == "dir" ? "" : "?" + std::string(600, 'x') + std::string(1, '\0');
     CHECK(option.set(config, bad));
     for (const ConfigOption& other : config_options()) {
       CHECK(other.show(config) == other.show(Config()));

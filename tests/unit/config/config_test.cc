@@ -35,6 +35,8 @@ const std::vector<Sample>& samples() {
       {"segment-size", "1000kb", "1000kb"},
       {"compact-dead-percent", "25", "25"},
       {"recovery-threads", "2", "2"},
+      {"scrub-rate", "16mb", "16mb"},
+      {"backup-dir", "/srv/kvs backups", "/srv/kvs backups"},
       {"requirepass", "[a secret]", "[a secret]"},
       {"protected-mode", "no", "no"},
       {"maxclients", "77", "77"},

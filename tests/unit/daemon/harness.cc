@@ -62,7 +62,7 @@ TestServer::TestServer(Config start)
       commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
                 scan_commands(), connection_commands(), client_commands(), server_commands(),
                 introspection_commands(), transaction_commands(), pubsub_commands(),
-                bitmap_commands()}),
+                bitmap_commands(), backup_commands(), kvs_commands()}),
       settings(config),
       metrics(1),
       pubsub(settings),
