@@ -58,13 +58,13 @@ std::string json_of(const CheckReport& report) {
   return fmt::format(
       R"({{"verdict":{},"refusal":{},"segments":{},"bytes":{},"frames":{},"values":{},)"
       R"("tombstones":{},"clears":{},"keys":{},"live_bytes":{},"dead_bytes":{},"last_lsn":{},)"
-      R"("torn_file":{},"torn_offset":{},"torn_bytes":{},"leftover_files":{},)"
+      R"("hints":{},"unusable_hints":{},"torn_file":{},"torn_offset":{},"torn_bytes":{},"leftover_files":{},)"
       R"("damages_count":{},"damages":[{}]}})",
       json_string(word_of(report.verdict)), json_string(report.refusal), report.segments,
       report.bytes, report.frames, report.values, report.tombstones, report.clears, report.keys,
-      report.live_bytes, report.dead_bytes, report.last_lsn, json_string(report.torn_file),
-      report.torn_offset_bytes, report.torn_bytes, report.leftover_files, report.damages_count,
-      damages);
+      report.live_bytes, report.dead_bytes, report.last_lsn, report.hints,
+      report.unusable_hints.size(), json_string(report.torn_file), report.torn_offset_bytes,
+      report.torn_bytes, report.leftover_files, report.damages_count, damages);
 }
 
 void print_report(const std::string& path, const CheckReport& report) {
@@ -75,6 +75,9 @@ void print_report(const std::string& path, const CheckReport& report) {
   if (report.verdict != Verdict::corrupt) {
     fmt::print("{} keys, {} bytes live, {} bytes dead, last LSN {}\n", report.keys,
                report.live_bytes, report.dead_bytes, report.last_lsn);
+  }
+  for (const std::string& hint : report.unusable_hints) {
+    fmt::print("unusable hint, which a server makes anew: {}\n", hint);
   }
   if (report.leftover_files > 0) {
     fmt::print("{} leftover files, which the next start removes\n", report.leftover_files);

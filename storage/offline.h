@@ -53,6 +53,9 @@ struct CheckReport {
   std::uint64_t dead_bytes = 0;
   Lsn last_lsn = 0;
   std::uint64_t leftover_files = 0;  // that the next open removes
+  std::uint64_t hints = 0;           // that say what their segments say
+  // Hints that the next open does not believe, and makes anew: no damage to any data.
+  std::vector<std::string> unusable_hints;
 };
 inline constexpr std::size_t check_damages_max = 100'000;
 

@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "storage/limits.h"
+#include "storage/log/check_hint.h"
 #include "storage/log/clears.h"
+#include "storage/log/hint.h"
 #include "storage/log/keydir.h"
 #include "storage/log/load_meter.h"
 #include "storage/log/recovery.h"
@@ -128,6 +130,7 @@ class Check {
       return {};
     }
     ++report_.segments;
+    const std::uint64_t damages_before = report_.damages_count;
     const ForgivingFile forgiving(**file);
     auto size = forgiving.size();
     if (!size) return std::unexpected(size.error());
@@ -157,6 +160,9 @@ class Check {
           !walked) {
         return walked;
       }
+    }
+    if (sealed && identity->fault == nullptr && report_.damages_count == damages_before) {
+      if (auto compared = compare_hint(forgiving, entry.id); !compared) return compared;
     }
     if (forgiving.first_error()) {
       add({.file = name, .what = forgiving.first_error()->message()});
@@ -219,6 +225,25 @@ class Check {
     } else if (static_cast<std::uint64_t>(counts.records) != sealed->records ||
                counts.min_lsn != sealed->min_lsn || counts.max_lsn != sealed->max_lsn) {
       add({.file = name, .what = "its records are not those that MANIFEST speaks of"});
+    }
+    return {};
+  }
+
+  Result<void> compare_hint(const File& file, SegmentId id) {
+    auto verdict = check_hint(directory_, file, id);
+    if (!verdict) return std::unexpected(verdict.error());
+    switch (verdict->kind) {
+      case HintVerdict::Kind::missing:
+        break;
+      case HintVerdict::Kind::right:
+        ++report_.hints;
+        break;
+      case HintVerdict::Kind::unusable:
+        report_.unusable_hints.push_back(hint_name(id) + ": " + verdict->fault);
+        break;
+      case HintVerdict::Kind::wrong:
+        add({.file = hint_name(id), .what = verdict->fault});
+        break;
     }
     return {};
   }

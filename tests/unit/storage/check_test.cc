@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "storage/log/bytes.h"
+#include "storage/log/checksum.h"
 #include "storage/log/frame.h"
+#include "storage/log/hint.h"
 #include "storage/log/record.h"
 #include "storage/log/segment.h"
 #include "tests/support/seed.h"
@@ -165,6 +167,38 @@ TEST_CASE("a segment that cannot be read is named, and the rest is checked") {
   const log::CheckReport report = check_log(*fs);
   CHECK(report.verdict == Verdict::corrupt);
   CHECK(to_text(report).find("Input/output error") != std::string::npos);
+}
+
+TEST_CASE("a hint is compared with its segment, record by record") {
+  const auto fs = reference_log(Stop::killed);
+  CHECK(check_log(*fs).hints >= 2);
+  CHECK(check_log(*fs).unusable_hints.empty());
+  std::string name;
+  for (auto& [file, inode] : fs->files()) {
+    if (file.ends_with(".hint")) name = file;
+  }
+  REQUIRE_FALSE(name.empty());
+  std::string& bytes = fs->files().at(name)->now;
+  SUBCASE("one whose checksum is wrong is no damage") {
+    bytes.back() ^= 1;
+    const log::CheckReport report = check_log(*fs);
+    CHECK(report.verdict == Verdict::good);
+    REQUIRE(report.unusable_hints.size() == 1);
+    CHECK(report.unusable_hints[0].find(name) == 0);
+  }
+  SUBCASE("one whose checksums are right and whose contents are not is") {
+    const std::string segment = name.substr(0, 16) + ".log";
+    const auto head = log::parse_segment_header(fs->files().at(segment)->now.substr(0, 32));
+    REQUIRE(head.fault == nullptr);
+    const std::uint32_t seed = log::segment_seed(head.header.salt, head.header.id);
+    log::ParsedHintHeader hint = log::parse_hint_header(bytes, seed);
+    REQUIRE(hint.fault == nullptr);
+    ++hint.header.clock;
+    log::encode_hint_header(bytes.data(), hint.header, seed);
+    const log::CheckReport report = check_log(*fs);
+    CHECK(report.verdict == Verdict::corrupt);
+    CHECK(to_text(report) == name + ": it says other than its segment\n");
+  }
 }
 
 TEST_CASE("whatever the bytes are, the check ends and changes nothing") {
