@@ -58,7 +58,8 @@ std::string json_of(const CheckReport& report) {
   return fmt::format(
       R"({{"verdict":{},"refusal":{},"segments":{},"bytes":{},"frames":{},"values":{},)"
       R"("tombstones":{},"clears":{},"keys":{},"live_bytes":{},"dead_bytes":{},"last_lsn":{},)"
-      R"("hints":{},"unusable_hints":{},"torn_file":{},"torn_offset":{},"torn_bytes":{},"leftover_files":{},)"
+      R"("hints":{},"unusable_hints":{},"torn_file":{},"torn_offset":{},"torn_bytes":{},)"
+      R"("leftover_files":{},)"
       R"("damages_count":{},"damages":[{}]}})",
       json_string(word_of(report.verdict)), json_string(report.refusal), report.segments,
       report.bytes, report.frames, report.values, report.tombstones, report.clears, report.keys,

@@ -48,6 +48,7 @@ const std::vector<Sample>& samples() {
       {"maxmemory-clients", "3gb", "3gb"},
       {"threads", "3", "3"},
       {"io-threads", "9", "9"},
+      {"notify-keyspace-events", "KEA", "KEA"},
       {"loglevel", "verbose", "debug"},
   };
   return all;
