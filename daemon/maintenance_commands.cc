@@ -93,7 +93,11 @@ void print_report(const std::string& path, const CheckReport& report) {
   if (report.damages_count > report.damages.size()) {
     fmt::print("and {} more damaged places\n", report.damages_count - report.damages.size());
   }
-  if (!report.refusal.empty()) fmt::print("a server refuses to open it: {}\n", report.refusal);
+  if (!report.refusal.empty()) {
+    fmt::print("a server refuses to open it: {}\n", report.refusal);
+  } else if (report.verdict == Verdict::corrupt) {
+    fmt::print("a server opens it, and answers an error for what is damaged\n");
+  }
 }
 
 int check(const Config& config) {

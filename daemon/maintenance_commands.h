@@ -6,7 +6,7 @@
 //   code  --check                    --salvage                          --restore
 //   0     good                       opens now (or did), nothing lost   restored
 //   1     opens, loses a torn tail   opens now, something was lost      refused or failed
-//   2     corrupt: does not open     -                                  -
+//   2     corrupt: damage found      -                                  -
 //   3     could not be checked       could not be salvaged              -
 #pragma once
 

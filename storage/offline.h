@@ -28,7 +28,7 @@ std::string to_text(const Damage& damage);
 enum class Verdict : std::uint8_t {
   good,
   torn_tail,  // opens, and loses an unfinished write that nobody was told is safe
-  corrupt,    // does not open
+  corrupt,    // something is damaged; it does not open, unless hints spare a start the place
 };
 
 struct CheckReport {

@@ -536,7 +536,8 @@ class Salvage {
   std::string compose() const {
     std::string text = "Salvage of the kvs log in " + directory_.path() + "\n\n";
     text += losses_.empty() ? std::string("Result: no record was lost.") : std::string(lost_line);
-    text += "\n\nWhy it did not open: " + refusal_ + "\n";
+    text += refusal_.empty() ? "\n\nIt opened, and answered errors for what was damaged.\n"
+                             : "\n\nWhy it did not open: " + refusal_ + "\n";
     text += "Damaged places found: " + std::to_string(found_count_) + "\n";
     for (const std::string& damage : found_) text += "  " + damage + "\n";
     text += "\nSegments kept as they are: " + std::to_string(report_.segments_kept) +
