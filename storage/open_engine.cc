@@ -65,6 +65,7 @@ bool is_digit(char c) {
 // Names that only a key/value store's data directory has: ours, LevelDB's and RocksDB's.
 bool looks_like_data(std::string_view name) {
   if (name == log::manifest_name || name == "CURRENT" || name.starts_with("MANIFEST-")) return true;
+  if (name == rocks::folder_name) return true;
   if (!name.ends_with(".log")) return false;
   const std::string_view stem = name.substr(0, name.size() - 4);
   return stem.size() >= 6 && std::all_of(stem.begin(), stem.end(), is_digit);
@@ -157,6 +158,8 @@ Result<std::unique_ptr<Engine>> prepare_engine(std::string_view name, EngineOpti
     }
   }
   if (*chosen == rocksdb_name) {
+    // A first start that ended half-way may have left a marker whose name a power cut takes.
+    if (auto synced = directory->sync(); !synced) return std::unexpected(synced.error());
     return rocks::RocksEngine::open(std::move(*lock), std::move(options));
   }
   return log::LogEngine::prepare(std::move(directory), std::move(*lock), std::move(options));

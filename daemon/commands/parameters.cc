@@ -265,7 +265,7 @@ std::string get_config(const Services& services) {
   return std::to_string(services.config.*member);
 }
 
-constexpr std::array<Parameter, 24> parameters = {{
+constexpr auto parameters = std::to_array<Parameter>({
     {"appendfsync", get_sync, parse_sync},
     {"bind", [](const Services& s) { return s.config.addr.host; }},
     {"cache-size", get_config<&Config::cache_size>},
@@ -296,7 +296,7 @@ constexpr std::array<Parameter, 24> parameters = {{
      [](const Services& s) { return std::to_string(s.config.tcp_keepalive.count()); }},
     {"threads", get_config<&Config::threads>},
     {"timeout", get_setting<&Settings::timeout_seconds>, parse_timeout},
-}};
+});
 
 template <class Rows>
 auto find_row(const Rows& rows, std::string_view name) -> decltype(rows.data()) {

@@ -8,6 +8,7 @@
 #include "storage/limits.h"
 #include "storage/log/clears.h"
 #include "storage/log/keydir.h"
+#include "storage/log/load_meter.h"
 #include "storage/log/recovery.h"
 #include "storage/printable.h"
 
@@ -226,7 +227,8 @@ class Check {
   Result<void> judge(const Manifest& manifest) {
     Keydir keydir(manifest.hash_key, 0);
     Clears clears;
-    auto recovered = recover(directory_, manifest, keydir, clears);
+    LoadMeter meter({}, {}, keydir);
+    auto recovered = recover(directory_, manifest, keydir, clears, meter, 1);
     if (!recovered) {
       if (recovered.error().code() == Code::corrupt) {
         report_.refusal = recovered.error().message();

@@ -100,8 +100,9 @@ ServerProcess::Start ServerProcess::try_start(const std::vector<std::string>& mo
   command.arguments.insert(command.arguments.end(), more.begin(), more.end());
   // Which engine, unless the test says it itself.
   const char* const engine = std::getenv("KVS_TEST_ENGINE");
-  const auto& words = command.arguments;
-  if (engine != nullptr && std::find(words.begin(), words.end(), "--engine") == words.end()) {
+  const auto says_engine =
+      std::find(command.arguments.begin(), command.arguments.end(), "--engine");
+  if (engine != nullptr && says_engine == command.arguments.end()) {
     command.arguments.insert(command.arguments.end(), {"--engine", engine});
   }
   if (!options_.launcher.empty()) {

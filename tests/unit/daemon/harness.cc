@@ -82,8 +82,8 @@ TestServer::TestServer(Config start)
       settings(config),
       metrics(1),
       pubsub(settings),
-      services{config,  commands, engine_in_use(), settings, clients,
-               metrics, watches,  turn,   pubsub,   load_status} {}
+      services{config,  commands, engine_in_use(), settings,   clients, metrics,
+               watches, turn,     pubsub,          load_status} {}
 
 namespace {
 

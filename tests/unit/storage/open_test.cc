@@ -96,8 +96,8 @@ TEST_CASE("a marker that cannot be read as one is refused") {
 }
 
 TEST_CASE("data without a marker is somebody else's") {
-  for (const char* name :
-       {"MANIFEST", "0000000000000001.log", "CURRENT", "MANIFEST-000005", "000004.log"}) {
+  for (const char* name : {"MANIFEST", "0000000000000001.log", "CURRENT", "MANIFEST-000005",
+                           "000004.log", "rocksdb"}) {
     CAPTURE(name);
     TempDir directory;
     write_file(directory.path() / name, "data");
