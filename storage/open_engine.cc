@@ -3,6 +3,7 @@
 // ENGINE is one line, "<name> <format version>", written once, before any data. A directory that
 // has data but no such line is somebody else's and is left alone.
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
@@ -11,16 +12,30 @@
 #include "storage/log/log_engine.h"
 #include "storage/log/manifest.h"
 #include "storage/options.h"
+#include "storage/rocksdb/rocksdb_engine.h"
 
 namespace kvs {
 namespace {
 
 constexpr std::string_view marker_name = "ENGINE";
 constexpr std::string_view lock_name = "LOCK";
-constexpr std::string_view known_names = "kvs";
+constexpr std::string_view known_names = "kvs, rocksdb";
 constexpr std::string_view default_name = "kvs";
-constexpr std::string_view format_word = "1";
+constexpr std::string_view rocksdb_name = "rocksdb";
 constexpr std::size_t marker_bytes_max = 64;
+
+struct EngineKind {
+  std::string_view name;
+  std::string_view format;  // the only one that this build reads and writes
+};
+constexpr std::array<EngineKind, 2> kinds{{{default_name, "1"}, {rocksdb_name, "1"}}};
+
+// Null: there is no engine of this name.
+const EngineKind* find_kind(std::string_view name) {
+  const auto* const found = std::find_if(
+      kinds.begin(), kinds.end(), [name](const EngineKind& kind) { return kind.name == name; });
+  return found == kinds.end() ? nullptr : found;
+}
 
 // Returns the name in the marker, or an empty one when there is no marker.
 Result<std::string> read_marker(Directory& directory) {
@@ -35,7 +50,8 @@ Result<std::string> read_marker(Directory& directory) {
   if (!shaped) return fail(Code::corrupt, path + " is not readable as an engine marker");
   std::string name = text->substr(0, space);
   const std::string format = text->substr(space + 1, text->size() - space - 2);
-  if (name == default_name && format != format_word) {
+  const EngineKind* const kind = find_kind(name);
+  if (kind != nullptr && format != kind->format) {
     return fail(Code::wrong_engine,
                 path + ": format " + format + " of engine " + name + " is not known to this build");
   }
@@ -49,6 +65,7 @@ bool is_digit(char c) {
 // Names that only a key/value store's data directory has: ours, LevelDB's and RocksDB's.
 bool looks_like_data(std::string_view name) {
   if (name == log::manifest_name || name == "CURRENT" || name.starts_with("MANIFEST-")) return true;
+  if (name == rocks::folder_name) return true;
   if (!name.ends_with(".log")) return false;
   const std::string_view stem = name.substr(0, name.size() - 4);
   return stem.size() >= 6 && std::all_of(stem.begin(), stem.end(), is_digit);
@@ -78,7 +95,7 @@ Result<std::string> choose_engine(Directory& directory, std::string_view asked) 
     return fail(Code::wrong_engine, "directory " + directory.path() + " was written by engine '" +
                                         *written + "', not '" + std::string(asked) + "'");
   }
-  if (*written != default_name) {
+  if (find_kind(*written) == nullptr) {
     return fail(Code::wrong_engine,
                 "directory " + directory.path() + " was written by engine '" + *written +
                     "', which this build does not have (known: " + std::string(known_names) + ")");
@@ -107,11 +124,17 @@ Result<std::unique_ptr<Engine>> open_engine(std::string_view name, EngineOptions
 }
 
 Result<std::unique_ptr<Engine>> prepare_engine(std::string_view name, EngineOptions options) {
-  if (!name.empty() && name != default_name) {
+  if (!name.empty() && find_kind(name) == nullptr) {
     return fail(Code::invalid, "unknown engine '" + std::string(name) +
                                    "' (known: " + std::string(known_names) + ")");
   }
-  if (options.fs == nullptr) options.fs = real_fs();
+  const bool replaced_fs = options.fs != nullptr;
+  const auto fits = [replaced_fs](std::string_view engine) -> Result<void> {
+    if (engine != rocksdb_name || !replaced_fs) return {};
+    return fail(Code::invalid, "engine rocksdb does its own I/O: no file system can be set");
+  };
+  if (auto fit = fits(name); !fit) return std::unexpected(fit.error());
+  if (!replaced_fs) options.fs = real_fs();
   auto opened = open_or_create(*options.fs, options.directory);
   if (!opened) return std::unexpected(opened.error());
   std::unique_ptr<Directory> directory = std::move(*opened);
@@ -124,12 +147,20 @@ Result<std::unique_ptr<Engine>> prepare_engine(std::string_view name, EngineOpti
   if (!lock) return std::unexpected(lock.error());
   auto chosen = choose_engine(*directory, name);
   if (!chosen) return std::unexpected(chosen.error());
-  if (chosen->empty()) {
+  const bool fresh = chosen->empty();
+  if (fresh) *chosen = name.empty() ? default_name : name;
+  if (auto fit = fits(*chosen); !fit) return std::unexpected(fit.error());
+  if (fresh) {
     log::Health unused;  // nothing depends on the marker yet
-    const std::string marker = std::string(default_name) + " " + std::string(format_word) + "\n";
+    const std::string marker = *chosen + " " + std::string(find_kind(*chosen)->format) + "\n";
     if (auto marked = log::replace_file(*directory, marker_name, marker, unused); !marked) {
       return std::unexpected(marked.error());
     }
+  }
+  if (*chosen == rocksdb_name) {
+    // A first start that ended half-way may have left a marker whose name a power cut takes.
+    if (auto synced = directory->sync(); !synced) return std::unexpected(synced.error());
+    return rocks::RocksEngine::open(std::move(*lock), std::move(options));
   }
   return log::LogEngine::prepare(std::move(directory), std::move(*lock), std::move(options));
 }

@@ -4,7 +4,7 @@ Such a module (figure_08.py, say; one line in FIGURE_MODULES of compare) measure
 "redis-benchmark against two servers". It has
     run(arguments) -> [FigureRow, ...]     arguments are those of compare; `short` asks for a few seconds
 and may have
-    plots(folder) -> [file name, ...]      after run(): writes SVG files (plots.py helps), for --write
+    draw(folder) -> [file name, ...]       after run(): writes SVG files (plots.py helps), for --write
 It raises harness.HarnessError when the harness breaks; slow is not an error. Progress goes to stderr
 through say().
 """

@@ -6,6 +6,7 @@ only that process, by its process object. The server is found through the enviro
   KVS_TEST_BIN     folder that holds kvs-server and kvs-client (ctest sets it)
   KVS_TEST_SERVER  path of another server program; when it is called redis-server it is started
                    with Redis' options, so that a test can be tried against the original
+  KVS_TEST_ENGINE  engine that kvs-server is told to use
   KVS_TEST_SLOW    1: longer timeouts and less work (set by itself for a sanitizer build)
 
 Every wait is bounded: sockets and child processes have timeouts, and `watchdog` ends a program that
@@ -156,8 +157,10 @@ class Server:
             return [self.path, "--port", self.port, "--bind", "127.0.0.1", "--dir", self.directory,
                     "--save", "", "--appendonly", "yes", "--appendfsync", "everysec",
                     "--daemonize", "no", *self.options]
+        engine = os.environ.get("KVS_TEST_ENGINE")
+        chosen = ["--engine", engine] if engine and "--engine" not in self.options else []
         return [self.path, "--addr", f"127.0.0.1:{self.port}", "--dir", self.directory,
-                "--sync", "everysec", *self.options]
+                "--sync", "everysec", *chosen, *self.options]
 
     def start(self, seconds=30):
         """Starts the process and waits until it answers PING. Keeps the port once it had one."""

@@ -2,6 +2,7 @@
 //
 // Everything goes through the programs themselves: kvs-client talks, kvs-server answers. How a
 // refused start looks in detail is in lifecycle_test.cc, what survives load in durability_test.cc.
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -15,6 +16,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/engine_under_test.h"
 #include "tests/support/run_program.h"
 #include "tests/support/server_process.h"
 #include "tests/support/socket.h"
@@ -268,7 +270,7 @@ TEST_CASE("kvs-server: data lives in the current directory unless --dir says oth
 TEST_CASE("a full session survives a server that is killed and restarted between its steps") {
   for (const std::string policy : {"always", "everysec", "no"}) {
     CAPTURE(policy);
-    ServerProcess server({.arguments = {"--engine", "kvs", "--sync", policy}});
+    ServerProcess server({.arguments = {"--engine", engine_under_test(), "--sync", policy}});
     const std::string at = server.address();
     const auto kill_and_restart = [&server] {
       server.kill();
@@ -294,44 +296,56 @@ TEST_CASE("a full session survives a server that is killed and restarted between
 
 // --- engines (contract.md 2) --------------------------------------------------------------------
 
-TEST_CASE("without --engine a new directory is kvs', and an old one its writer's") {
-  ServerProcess server;
-  CHECK(server.log().find("engine kvs") != std::string::npos);
-  CHECK(row(client_at(server.address(), {"set", "k", "v"})) == silent_success);
-  REQUIRE(server.terminate() == 0);
-  server.restart();
-  CHECK(row(client_at(server.address(), {"get", "k"})) == prints("v"));
-  REQUIRE(server.terminate() == 0);
-  server.restart({"--engine", "kvs"});
-  CHECK(row(client_at(server.address(), {"get", "k"})) == prints("v"));
+constexpr std::array<std::string_view, 2> engines = {"kvs", "rocksdb"};
+
+TEST_CASE("without --engine a new directory is kvs', and an old one its writer's" *
+          doctest::test_suite("kvs only")) {
+  ServerProcess fresh;
+  CHECK(fresh.log().find("engine kvs") != std::string::npos);
+  for (const std::string_view engine : engines) {
+    CAPTURE(engine);
+    const TempDir dir;
+    const auto serve = [&dir](Words arguments) {
+      return std::make_unique<ServerProcess>(
+          ServerOptions{.arguments = std::move(arguments), .dir = dir.path()});
+    };
+    for (const Words& arguments : {Words{"--engine", std::string(engine)}, Words{},
+                                   Words{"--engine", std::string(engine)}}) {
+      const auto server = serve(arguments);
+      CHECK(server->log().find("engine " + std::string(engine)) != std::string::npos);
+      const std::string info = server->connect().command({"INFO", "server"});
+      CHECK(info.find("kvs_engine:" + std::string(engine) + "\r\n") != std::string::npos);
+      if (!arguments.empty()) {
+        CHECK(row(client_at(server->address(), {"set", "k", "v"})) == silent_success);
+      }
+      CHECK(row(client_at(server->address(), {"get", "k"})) == prints("v"));
+      REQUIRE(server->terminate() == 0);
+    }
+  }
 }
 
-TEST_CASE("kvs' data is not opened as rocksdb's") {
-  ServerProcess server;
-  CHECK(row(client_at(server.address(), {"set", "k", "v"})) == silent_success);
-  REQUIRE(server.terminate() == 0);
-  const auto before = snapshot(server.dir());
-  check_refused(refused_server(server.dir(), {"--engine", "rocksdb"}), "rocksdb");
-  CHECK(snapshot(server.dir()) == before);
-  server.restart();
-  CHECK(row(client_at(server.address(), {"get", "k"})) == prints("v"));
+TEST_CASE("the data of one engine is not opened as another's, nor touched" *
+          doctest::test_suite("kvs only")) {
+  for (const std::string_view engine : engines) {
+    for (const std::string_view other : engines) {
+      if (other == engine) continue;
+      CAPTURE(engine);
+      CAPTURE(other);
+      ServerProcess server({.arguments = {"--engine", std::string(engine)}});
+      CHECK(row(client_at(server.address(), {"set", "k", "v"})) == silent_success);
+      REQUIRE(server.terminate() == 0);
+      const auto before = snapshot(server.dir());
+      check_refused(refused_server(server.dir(), {"--engine", std::string(other)}), engine);
+      check_refused(refused_server(server.dir(), {"--engine", "no-such-engine"}), "no-such-engine");
+      CHECK(snapshot(server.dir()) == before);
+      server.restart();
+      CHECK(row(client_at(server.address(), {"get", "k"})) == prints("v"));
+    }
+  }
 }
 
-TEST_CASE("a directory that is marked as rocksdb's is not opened as kvs'") {
-  const TempDir dir;
-  const fs::path marker = dir.path() / "ENGINE";
-  std::ofstream(marker) << "rocksdb 1\n";
-  const auto before = snapshot(dir.path());
-  check_refused(refused_server(dir.path(), {"--engine", "kvs"}), "rocksdb");
-  CHECK(snapshot(dir.path()) == before);
-  check_refused(refused_server(dir.path(), {"--engine", "no-such-engine"}), "no-such-engine");
-  CHECK(snapshot(dir.path()) == before);
-  // Until the build has that engine, there is nobody to open it with.
-  check_refused(refused_server(dir.path(), {}), "rocksdb");
-  CHECK(snapshot(dir.path()) == before);
-}
-
-TEST_CASE("the marker decides even when kvs' own files lie beside it") {
+TEST_CASE("the marker decides even when kvs' own files lie beside it" *
+          doctest::test_suite("kvs only")) {
   ServerProcess server;
   CHECK(row(client_at(server.address(), {"set", "k", "v"})) == silent_success);
   REQUIRE(server.terminate() == 0);

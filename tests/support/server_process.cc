@@ -1,9 +1,11 @@
 // server_process.cc - starts, watches and ends one kvs-server.
 #include "tests/support/server_process.h"
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fcntl.h>
 #include <fstream>
@@ -96,6 +98,13 @@ ServerProcess::Start ServerProcess::try_start(const std::vector<std::string>& mo
   command.arguments.insert(command.arguments.end(), options_.arguments.begin(),
                            options_.arguments.end());
   command.arguments.insert(command.arguments.end(), more.begin(), more.end());
+  // Which engine, unless the test says it itself.
+  const char* const engine = std::getenv("KVS_TEST_ENGINE");
+  const auto says_engine =
+      std::find(command.arguments.begin(), command.arguments.end(), "--engine");
+  if (engine != nullptr && says_engine == command.arguments.end()) {
+    command.arguments.insert(command.arguments.end(), {"--engine", engine});
+  }
   if (!options_.launcher.empty()) {
     std::vector<std::string> words(options_.launcher.begin() + 1, options_.launcher.end());
     words.push_back(command.program.string());

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
+
+#include <doctest/doctest.h>
 
 namespace kvs::daemon::test {
 
@@ -57,8 +60,21 @@ bool fits(std::string_view text, std::string_view pattern) {
   return text.empty();
 }
 
+namespace {
+
+std::unique_ptr<Engine> open_real_engine(const std::filesystem::path& directory) {
+  const char* const name = std::getenv("KVS_TEST_ENGINE");
+  if (name == nullptr) return nullptr;
+  auto opened = open_engine(name, {.directory = directory});
+  REQUIRE_MESSAGE(opened, opened.error().message());
+  return std::move(*opened);
+}
+
+}  // namespace
+
 TestServer::TestServer(Config start)
     : config(std::move(start)),
+      real_engine(open_real_engine(directory.path())),
       commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
                 scan_commands(), connection_commands(), client_commands(), server_commands(),
                 introspection_commands(), transaction_commands(), pubsub_commands(),
@@ -66,8 +82,8 @@ TestServer::TestServer(Config start)
       settings(config),
       metrics(1),
       pubsub(settings),
-      services{config,  commands, engine, settings, clients,
-               metrics, watches,  turn,   pubsub,   load_status} {}
+      services{config,  commands, engine_in_use(), settings,   clients, metrics,
+               watches, turn,     pubsub,          load_status} {}
 
 namespace {
 

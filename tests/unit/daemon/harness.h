@@ -1,4 +1,6 @@
-// harness.h - a whole server without sockets: command table, executor and a MapEngine.
+// harness.h - a whole server without sockets: command table, executor and an engine.
+//
+// The engine is a MapEngine, or, when KVS_TEST_ENGINE is set, that one on a directory.
 #pragma once
 
 #include <memory>
@@ -16,7 +18,9 @@
 #include "daemon/metrics.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
+#include "storage/options.h"
 #include "tests/support/map_engine.h"
+#include "tests/support/temp_dir.h"
 
 namespace kvs::daemon::test {
 
@@ -37,15 +41,20 @@ struct TestServer {
 
   const Config config;
   kvs::test::MapEngine engine;
+  const kvs::test::TempDir directory;
+  const std::unique_ptr<Engine> real_engine;  // null: `engine` is used
   const CommandTable commands;
   Settings settings;
   ClientRegistry clients;
   Metrics metrics;
   Watches watches;
-  SyncTurn turn{engine};
+  SyncTurn turn{engine_in_use()};
   LoadStatus load_status;
   PubSub pubsub;
   Services services;
+
+ private:
+  Engine& engine_in_use() { return real_engine != nullptr ? *real_engine : engine; }
 };
 
 // A connection: what its requests are answered. Runs them as the daemon does, on the "loop" when

@@ -43,11 +43,11 @@ TEST_CASE("an unknown engine is refused before anything is touched") {
   TempDir directory;
   const Error error = refusal(directory.path(), "leveldb");
   CHECK(error.code() == Code::invalid);
-  CHECK(error.message() == "unknown engine 'leveldb' (known: kvs)");
+  CHECK(error.message() == "unknown engine 'leveldb' (known: kvs, rocksdb)");
   EngineOptions options = directory_options(directory.path() / "new");
   CHECK_FALSE(open_engine("leveldb", options));
   CHECK_FALSE(std::filesystem::exists(directory.path() / "new"));
-  CHECK(engine_names() == "kvs");
+  CHECK(engine_names() == "kvs, rocksdb");
 }
 
 TEST_CASE("without a name the engine is kvs, and later the one that wrote the directory") {
@@ -67,14 +67,14 @@ TEST_CASE("without a name the engine is kvs, and later the one that wrote the di
 
 TEST_CASE("a directory of another engine is refused, and left alone") {
   TempDir directory;
-  write_file(directory.path() / "ENGINE", "rocksdb 1\n");
+  write_file(directory.path() / "ENGINE", "leveldb 1\n");
   const Error unnamed = refusal(directory.path());
   CHECK(unnamed.code() == Code::wrong_engine);
-  CHECK(unnamed.message().find("'rocksdb'") != std::string::npos);
-  CHECK(unnamed.message().find("known: kvs") != std::string::npos);
+  CHECK(unnamed.message().find("'leveldb'") != std::string::npos);
+  CHECK(unnamed.message().find("known: kvs, rocksdb") != std::string::npos);
   const Error named = refusal(directory.path(), "kvs");
   CHECK(named.code() == Code::wrong_engine);
-  CHECK(named.message().find("'rocksdb', not 'kvs'") != std::string::npos);
+  CHECK(named.message().find("'leveldb', not 'kvs'") != std::string::npos);
 }
 
 TEST_CASE("a format of the future is refused") {
@@ -96,8 +96,8 @@ TEST_CASE("a marker that cannot be read as one is refused") {
 }
 
 TEST_CASE("data without a marker is somebody else's") {
-  for (const char* name :
-       {"MANIFEST", "0000000000000001.log", "CURRENT", "MANIFEST-000005", "000004.log"}) {
+  for (const char* name : {"MANIFEST", "0000000000000001.log", "CURRENT", "MANIFEST-000005",
+                           "000004.log", "rocksdb"}) {
     CAPTURE(name);
     TempDir directory;
     write_file(directory.path() / name, "data");

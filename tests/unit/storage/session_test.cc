@@ -13,7 +13,8 @@ using namespace kvs;
 using namespace kvs::test;
 
 TEST_CASE("a session sees its own pending writes, and nobody else does before the commit") {
-  auto engine = must_open(sim_options(std::make_shared<SimFs>()));
+  const TestDisk disk;
+  auto engine = must_open(disk.options());
   REQUIRE(set(*engine, "a", "old"));
   REQUIRE(set(*engine, "b", "old"));
   auto session = engine->begin();
@@ -44,7 +45,8 @@ TEST_CASE("a session sees its own pending writes, and nobody else does before th
 }
 
 TEST_CASE("a session that is dropped leaves nothing behind") {
-  auto engine = must_open(sim_options(std::make_shared<SimFs>()));
+  const TestDisk disk;
+  auto engine = must_open(disk.options());
   {
     auto session = engine->begin();
     REQUIRE(session);
@@ -61,7 +63,8 @@ TEST_CASE("a session that is dropped leaves nothing behind") {
 }
 
 TEST_CASE("a session can be used again after its commit") {
-  auto engine = must_open(sim_options(std::make_shared<SimFs>()));
+  const TestDisk disk;
+  auto engine = must_open(disk.options());
   auto session = engine->begin();
   REQUIRE(session);
   (*session)->put({0, "a"}, "1", never);
@@ -76,9 +79,9 @@ TEST_CASE("a session can be used again after its commit") {
 }
 
 TEST_CASE("the order of clear and writes in one session is kept, also after a restart") {
-  const auto fs = std::make_shared<SimFs>();
+  const TestDisk disk;
   {
-    auto engine = must_open(sim_options(fs));
+    auto engine = must_open(disk.options());
     REQUIRE(set(*engine, "committed", "1"));
     REQUIRE(set(*engine, "other", "1", never, 1));
     auto session = engine->begin();
@@ -98,7 +101,7 @@ TEST_CASE("the order of clear and writes in one session is kept, also after a re
     CHECK(engine->database_stats(0).keys == 2);
   }
   for (int i = 0; i < 2; ++i) {
-    auto engine = must_open(sim_options(fs));
+    auto engine = must_open(disk.options());
     CHECK(get(*engine, "committed") == "(absent)");
     CHECK(get(*engine, "before") == "(absent)");
     CHECK(get(*engine, "both") == "2");
@@ -110,9 +113,9 @@ TEST_CASE("the order of clear and writes in one session is kept, also after a re
 }
 
 TEST_CASE("a key that was set and removed in one session stays absent after a restart") {
-  const auto fs = std::make_shared<SimFs>();
+  const TestDisk disk;
   {
-    auto engine = must_open(sim_options(fs));
+    auto engine = must_open(disk.options());
     auto session = engine->begin();
     REQUIRE(session);
     (*session)->put({0, "a"}, "1", never);
@@ -120,7 +123,7 @@ TEST_CASE("a key that was set and removed in one session stays absent after a re
     CHECK(get(**session, "a") == "(absent)");
     REQUIRE((*session)->commit());
   }
-  auto engine = must_open(sim_options(fs));
+  auto engine = must_open(disk.options());
   CHECK(get(*engine, "a") == "(absent)");
 }
 
@@ -129,7 +132,8 @@ TEST_CASE("the overlay of pending writes agrees with a map, few keys or many") {
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   for (const int keys : {3, 9, 500}) {
-    auto engine = must_open(sim_options(std::make_shared<SimFs>(), 1 << 20));
+    const TestDisk disk;
+    auto engine = must_open(disk.options(1 << 20));
     std::map<std::string, std::string> model;
     for (int round = 0; round < 20; ++round) {
       auto session = engine->begin();
@@ -171,7 +175,8 @@ TEST_CASE("the overlay of pending writes agrees with a map, few keys or many") {
 }
 
 TEST_CASE("who has seen one write of a session published together sees all of them") {
-  auto options = sim_options(std::make_shared<SimFs>(), 1 << 20);
+  const TestDisk disk;
+  auto options = disk.options(1 << 20);
   options.cache_bytes = 1 << 20;
   auto engine = must_open(options);
   std::atomic<bool> done = false;

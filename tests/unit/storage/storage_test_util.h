@@ -11,7 +11,9 @@
 #include <doctest/doctest.h>
 
 #include "storage/options.h"
+#include "tests/support/engine_under_test.h"
 #include "tests/support/sim_fs.h"
+#include "tests/support/temp_dir.h"
 
 namespace kvs::test {
 
@@ -33,8 +35,26 @@ inline EngineOptions directory_options(const std::filesystem::path& path) {
   return options;
 }
 
+// Where the engine under test keeps its data: a simulated disk, or for RocksDB, which does its own
+// I/O, a directory. Outlives the engine.
+class TestDisk {
+ public:
+  EngineOptions options(std::uint64_t segment_bytes = 400) const {
+    EngineOptions options = sim_options(fs_, segment_bytes);
+    if (testing_rocksdb()) {
+      options.fs = nullptr;
+      options.directory = directory_.path();
+    }
+    return options;
+  }
+
+ private:
+  const std::shared_ptr<SimFs> fs_ = std::make_shared<SimFs>();
+  const TempDir directory_;
+};
+
 inline std::unique_ptr<Engine> must_open(EngineOptions options) {
-  auto engine = open_engine("", std::move(options));
+  auto engine = open_engine(engine_under_test(), std::move(options));
   REQUIRE_MESSAGE(engine, engine.error().message());
   return std::move(*engine);
 }

@@ -9,11 +9,11 @@ using namespace kvs::test;
 namespace {
 
 struct Clocked {
-  std::shared_ptr<SimFs> fs = std::make_shared<SimFs>();
+  TestDisk disk;
   std::shared_ptr<UnixMs> clock = std::make_shared<UnixMs>(1000);
 
   std::unique_ptr<Engine> open() {
-    auto options = sim_options(fs);
+    auto options = disk.options();
     options.clock = [clock = clock] { return *clock; };
     return must_open(options);
   }
@@ -96,7 +96,8 @@ TEST_CASE("what has expired does not come back when the clock is turned back") {
   }
 }
 
-TEST_CASE("compaction does not let an expired value uncover an older one") {
+TEST_CASE("compaction does not let an expired value uncover an older one" *
+          doctest::test_suite("kvs only")) {
   Clocked store;
   auto engine = store.open();
   // The older value in a segment of its own, kept alive by neighbours.
