@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <csignal>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -20,7 +19,6 @@ class ClientFixture {
  public:
   explicit ClientFixture(const client::SocketAddress& address,
                          client::ConnectOptions options = {.operation_timeout = patience}) {
-    std::signal(SIGPIPE, SIG_IGN);
     Result<client::Client> connected =
         client::run(loop_, client::Client::connect(loop_, address, options));
     REQUIRE(connected);
