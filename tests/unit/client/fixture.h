@@ -10,6 +10,7 @@
 
 #include "protocol/client/client.h"
 #include "protocol/client/errors.h"
+#include "protocol/client/request.h"
 #include "protocol/client/run.h"
 #include "tests/unit/client/fake_server.h"
 
