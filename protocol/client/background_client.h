@@ -62,8 +62,7 @@ class BackgroundClient {
   Later<bool> set_future(std::string_view key, std::string_view value, SetOptions options = {}) {
     return start(commands::Set{key, value, options});
   }
-  Later<std::optional<std::string>> get_and_set_future(std::string_view key,
-                                                       std::string_view value,
+  Later<std::optional<std::string>> get_and_set_future(std::string_view key, std::string_view value,
                                                        SetOptions options = {}) {
     return start(commands::GetAndSet{key, value, options});
   }
@@ -97,10 +96,9 @@ class BackgroundClient {
     using Value = typename std::invoke_result_t<Work&, Client&>::value_type;
     Promise<Value> promise;
     Future<Value> future = promise.future();
-    thread_->loop().post(
-        [this, work = std::move(work), promise = std::move(promise)]() mutable {
-          run_work(*client_, std::move(work), std::move(promise));
-        });
+    thread_->loop().post([this, work = std::move(work), promise = std::move(promise)]() mutable {
+      run_work(*client_, std::move(work), std::move(promise));
+    });
     return future;
   }
 

@@ -1,12 +1,14 @@
 // client.h - the native client: a connection to kvs (or any RESP2 server), in all four forms.
 //
 //   form                     example                                        resumes on, costs
-//   coroutine                auto getting = client.get("k");                the loop's thread; a frame
+//   coroutine                auto getting = client.get("k");                the loop's thread; a
+//   frame
 //                            Result<...> value = co_await std::move(getting);
 //   written by hand          auto getting = client.get_op(key);             the same; no heap
 //                            Result<...> value = co_await getting;
 //   combinators              auto size = map(client.get_op(key), length);   the same; no heap
-//   boxed                    auto future = client.get_future("k");          any thread may wait; one
+//   boxed                    auto future = client.get_future("k");          any thread may wait;
+//   one
 //                            ... future.get()                               state on the heap
 //
 // A task or operation sends its command when it is awaited or started, a future at once. Commands
@@ -99,9 +101,7 @@ class Client {
   // The value of `key`, or nullopt when it is absent.
   Answer<std::optional<std::string>> get(std::string_view key) { return task(commands::Get{key}); }
   GetOperation get_op(std::string_view key) { return op(commands::Get{key}); }
-  Later<std::optional<std::string>> get_future(std::string_view key) {
-    return boxed(get_op(key));
-  }
+  Later<std::optional<std::string>> get_future(std::string_view key) { return boxed(get_op(key)); }
 
   // True: stored. False: options.when did not hold, nothing has changed.
   Answer<bool> set(std::string_view key, std::string_view value, SetOptions options = {}) {
@@ -123,8 +123,7 @@ class Client {
                                     SetOptions options = {}) {
     return op(commands::GetAndSet{key, value, options});
   }
-  Later<std::optional<std::string>> get_and_set_future(std::string_view key,
-                                                       std::string_view value,
+  Later<std::optional<std::string>> get_and_set_future(std::string_view key, std::string_view value,
                                                        SetOptions options = {}) {
     return boxed(get_and_set_op(key, value, options));
   }
@@ -185,9 +184,7 @@ class Client {
   SetManyOperation set_many_op(std::span<const KeyValue> pairs) {
     return op(commands::SetMany{pairs});
   }
-  Later<void> set_many_future(std::span<const KeyValue> pairs) {
-    return boxed(set_many_op(pairs));
-  }
+  Later<void> set_many_future(std::span<const KeyValue> pairs) { return boxed(set_many_op(pairs)); }
 
   // The next page of a walk over all keys that begins and ends with the cursor 0.
   Answer<ScanPage> scan(std::uint64_t cursor, ScanOptions options = {}) {

@@ -160,8 +160,7 @@ Result<void> SetMany::decode(const Reply& reply) {
 }
 
 void Scan::encode(std::string& output) const {
-  append_words_header(output,
-                      2 + (options.match.empty() ? 0 : 2) + (options.count_hint ? 2 : 0));
+  append_words_header(output, 2 + (options.match.empty() ? 0 : 2) + (options.count_hint ? 2 : 0));
   append_word(output, "SCAN");
   append_word(output, std::to_string(cursor));  // may be above what a signed number holds
   if (!options.match.empty()) {

@@ -28,7 +28,7 @@ struct SetOptions {
 };
 
 struct ScanOptions {
-  std::string_view match;                  // a glob; empty: every key
+  std::string_view match;                   // a glob; empty: every key
   std::optional<std::uint64_t> count_hint;  // keys per page, roughly
 };
 

@@ -47,9 +47,8 @@ void Link::opened() {
 void Link::lost(const Error& why) {
   connection_.reset();  // it keeps itself until it has told everybody
   ++failures_;
-  const bool again =
-      options_.reconnect &&
-      (options_.reconnect->attempts_max == 0 || failures_ <= options_.reconnect->attempts_max);
+  const bool again = options_.reconnect && (options_.reconnect->attempts_max == 0 ||
+                                            failures_ <= options_.reconnect->attempts_max);
   if (again) timer_->start_once(next_delay());
   closed_ = !again;
   listener_.link_down(why, again ? Next::tries_again : Next::stays_down);

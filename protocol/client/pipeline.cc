@@ -31,8 +31,7 @@ bool PipelineOperation::start(Completion& done) {
   answers_.reserve(begins_.size());
   Result<void> begun;
   for (std::size_t index = 0; index < begins_.size() && begun; ++index) {
-    const std::size_t end =
-        index + 1 < begins_.size() ? begins_[index + 1] : requests_.size();
+    const std::size_t end = index + 1 < begins_.size() ? begins_[index + 1] : requests_.size();
     if (begins_[index] == end) {
       begun = fail(Code::invalid, "a command needs at least one word");
     }

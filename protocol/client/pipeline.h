@@ -6,8 +6,8 @@
 //   Result<std::vector<Result<Reply>>> replies = co_await std::move(running);
 //
 // Not a transaction: other clients' commands may come between (MULTI and EXEC are commands like any
-// other). Commands that are issued at the same time on their own leave in one write, too; a Pipeline
-// spares them a future each.
+// other). Commands that are issued at the same time on their own leave in one write, too; a
+// Pipeline spares them a future each.
 #pragma once
 
 #include <cstddef>

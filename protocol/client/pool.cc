@@ -158,9 +158,9 @@ void ClientPool::State::expire() {
   while (!turns_.empty() && turns_.front()->deadline_ <= now) {
     Turn* const turn = turns_.front();
     turns_.pop_front();
-    turn->outcome_ = fail(Code::timeout, "no connection of the pool became free within " +
-                                             std::to_string(options_.acquire_timeout.count()) +
-                                             " ms");
+    turn->outcome_ =
+        fail(Code::timeout, "no connection of the pool became free within " +
+                                std::to_string(options_.acquire_timeout.count()) + " ms");
     turn->done_->complete();
   }
   if (!closed_) arm_timer();

@@ -61,8 +61,8 @@ class ClientPool {
   std::shared_ptr<State> state_;
 };
 
-// A connection on loan; its end gives it back. Whoever has changed the connection's state (database,
-// WATCH) changes it back before, or calls discard().
+// A connection on loan; its end gives it back. Whoever has changed the connection's state
+// (database, WATCH) changes it back before, or calls discard().
 class ClientPool::Lease {
  public:
   Lease(std::shared_ptr<State> state, Client client);  // for the pool

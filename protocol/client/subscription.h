@@ -10,7 +10,8 @@
 //     ...
 //
 // With options.reconnect a lost connection is made again and everything subscribed again; what was
-// published meanwhile is lost, which Message::Kind::gap tells. Without it next() ends with an error.
+// published meanwhile is lost, which Message::Kind::gap tells. Without it next() ends with an
+// error.
 //
 // A consumer that is slower than the server is not drowned: above limits::messages_kept_max reading
 // stops, and in the end the server drops the connection (its client-output-buffer-limit).

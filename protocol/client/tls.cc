@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
-
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <utility>
 
 #include "protocol/client/limits.h"
 
@@ -36,8 +35,8 @@ std::string why_it_failed(ssl_st* session) {
 
 Result<void> use_files(ssl_ctx_st* context, const TlsOptions& options) {
   const auto refused = [](const std::string& what, const std::string& file) {
-    return fail(Code::invalid, "TLS: cannot use the " + what + " '" + file +
-                                   "': " + take_openssl_error());
+    return fail(Code::invalid,
+                "TLS: cannot use the " + what + " '" + file + "': " + take_openssl_error());
   };
   if (options.ca_file.empty()) {
     SSL_CTX_set_default_verify_paths(context);
@@ -68,10 +67,9 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(const TlsOptions& opt
   SSL_CTX_set_mode(raw, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   // RESP says itself where a reply ends, so an end without a goodbye truncates nothing unnoticed.
   SSL_CTX_set_options(raw, SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_verify(raw,
-                     options.verify == TlsOptions::Verify::server ? SSL_VERIFY_PEER
-                                                                  : SSL_VERIFY_NONE,
-                     nullptr);
+  SSL_CTX_set_verify(
+      raw, options.verify == TlsOptions::Verify::server ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+      nullptr);
   if (Result<void> used = use_files(raw, options); !used) {
     return std::unexpected(std::move(used).error());
   }

@@ -184,8 +184,7 @@ void Transport::flush() {
   while (flush_encrypted() && bytes_kept() > 0) {
     // In pieces, so that what has not been encrypted is known not to have left.
     const std::size_t piece = std::min(bytes_kept(), limits::read_bytes);
-    const Result<void> done =
-        tls_->encrypt(std::string_view(output_).substr(output_start_, piece));
+    const Result<void> done = tls_->encrypt(std::string_view(output_).substr(output_start_, piece));
     if (!done) return end(done.error().message());
     take_output(piece);
     tls_->take_encrypted(encrypted_);

@@ -99,10 +99,10 @@ class Transport final : uv::TcpSocket::Events {
   uv::HandlePtr<uv_prepare_t> before_poll_;
   std::unique_ptr<TlsSession> tls_;
   std::unique_ptr<char[]> input_;
-  std::string plain_;               // decrypted, about to be handed on
-  std::string output_;              // from output_start_ on: not taken yet
+  std::string plain_;   // decrypted, about to be handed on
+  std::string output_;  // from output_start_ on: not taken yet
   std::size_t output_start_ = 0;
-  std::string encrypted_;           // the same for what TLS has made of it
+  std::string encrypted_;  // the same for what TLS has made of it
   std::size_t encrypted_start_ = 0;
   std::uint64_t taken_bytes_ = 0;  // of output_, by the kernel or TLS
 };

@@ -43,8 +43,8 @@ class TcpSocket {
   TcpSocket(const TcpSocket&) = delete;
   TcpSocket& operator=(const TcpSocket&) = delete;
 
-  // Begins to connect to a numeric address; ready() comes when it is decided, take_error() says how.
-  // Returns 0 or a libuv error.
+  // Begins to connect to a numeric address; ready() comes when it is decided, take_error() says
+  // how. Returns 0 or a libuv error.
   int connect(const std::string& host, std::uint16_t port);
 
   void watch(Interest interest);

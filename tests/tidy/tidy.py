@@ -52,6 +52,7 @@ MAY_LINK = {
 HEADER_HOMES = {
     r"uv\.h": ("protocol/uv/", "protocol/client/", "daemon/", "tests/"),
     r"hiredis/.*": ("protocol/client/", "tests/"),
+    r"openssl/.*": ("protocol/client/tls.cc",),
     r"CLI/.*": ("daemon/config.cc", "cli/"),
     r"spdlog/.*": ("daemon/log.cc",),
     r"isa-l.*": ("storage/", "tests/"),

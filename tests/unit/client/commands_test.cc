@@ -84,9 +84,9 @@ TEST_CASE("every command says its words") {
   CHECK(words_of(commands::Set{"k", "v", {.expire_after = 1500ms}}) == "SET k v PX 1500");
   CHECK(words_of(commands::Set{"k", "v", {.expiry = SetOptions::Expiry::keep}}) ==
         "SET k v KEEPTTL");
-  CHECK(words_of(commands::Set{
-            "k", "v", {.when = SetOptions::When::absent, .expire_after = 1ms}}) ==
-        "SET k v PX 1 NX");
+  CHECK(
+      words_of(commands::Set{"k", "v", {.when = SetOptions::When::absent, .expire_after = 1ms}}) ==
+      "SET k v PX 1 NX");
   CHECK(words_of(commands::GetAndSet{"k", "v", {.when = SetOptions::When::present}}) ==
         "SET k v XX GET");
   CHECK(words_of(commands::Remove{"k"}) == "DEL k");
@@ -125,7 +125,8 @@ TEST_CASE("every command reads its reply") {
   REQUIRE(many);
   CHECK(*many == std::vector<std::optional<std::string>>{"1", std::nullopt});
   CHECK(commands::SetMany::decode(ok));
-  const auto page = commands::Scan::decode(array({text("18446744073709551615"), array({text("k")})}));
+  const auto page =
+      commands::Scan::decode(array({text("18446744073709551615"), array({text("k")})}));
   REQUIRE(page);
   CHECK(page->cursor == std::numeric_limits<std::uint64_t>::max());
   CHECK(page->keys == std::vector<std::string>{"k"});
@@ -141,10 +142,9 @@ TEST_CASE("a reply that the command cannot have is a protocol error") {
   CHECK(failed_with(commands::GetMany::decode(nil), Code::protocol));
   CHECK(failed_with(commands::GetMany::decode(array({integer(1)})), Code::protocol));
   CHECK(failed_with(commands::SetMany::decode(nil), Code::protocol));
-  for (const Reply& bad :
-       {nil, array({}), array({text("1"), nil}), array({text("x"), array({})}),
-        array({text("1x"), array({})}), array({text("-1"), array({})}),
-        array({integer(1), array({})}), array({text("1"), array({nil})})}) {
+  for (const Reply& bad : {nil, array({}), array({text("1"), nil}), array({text("x"), array({})}),
+                           array({text("1x"), array({})}), array({text("-1"), array({})}),
+                           array({integer(1), array({})}), array({text("1"), array({nil})})}) {
     CHECK(failed_with(commands::Scan::decode(bad), Code::protocol));
   }
 }

@@ -1,11 +1,11 @@
 // drop_test.cc - an operation that is dropped at every point of its life, on a server that goes at
 // every point of its own. Run under ASan; what is checked here is that nobody is told wrongly.
 #include <array>
-#include <functional>
-#include <random>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 

@@ -25,10 +25,10 @@ using kvs::Code;
 using kvs::Future;
 using kvs::map;
 using kvs::or_else;
-using kvs::then;
-using kvs::when_all;
 using kvs::Result;
 using kvs::Task;
+using kvs::then;
+using kvs::when_all;
 using kvs::client::BackgroundClient;
 using kvs::client::Client;
 using kvs::client::KeyValue;
@@ -60,10 +60,10 @@ SocketAddress address() {
 }  // namespace
 
 // The outcomes of one method in its three forms (the coroutine, written by hand, boxed).
-#define IN_EVERY_FORM(fixture, method, ...)                                          \
-  std::array {                                                                       \
-    kvs::client::run(fixture.loop(), fixture.client().method(__VA_ARGS__)),          \
-        kvs::client::run(fixture.loop(), fixture.client().method##_op(__VA_ARGS__)), \
+#define IN_EVERY_FORM(fixture, method, ...)                                             \
+  std::array {                                                                          \
+    kvs::client::run(fixture.loop(), fixture.client().method(__VA_ARGS__)),             \
+        kvs::client::run(fixture.loop(), fixture.client().method##_op(__VA_ARGS__)),    \
         kvs::client::run(fixture.loop(), fixture.client().method##_future(__VA_ARGS__)) \
   }
 
@@ -98,7 +98,8 @@ TEST_CASE("every command works in every form") {
   for (const auto& stored : IN_EVERY_FORM(fixture, set_many, {})) {
     CHECK(failed_with(stored, Code::invalid));
   }
-  for (const auto& page : IN_EVERY_FORM(fixture, scan, 0, {.match = "many:*", .count_hint = 1000})) {
+  for (const auto& page :
+       IN_EVERY_FORM(fixture, scan, 0, {.match = "many:*", .count_hint = 1000})) {
     CHECK(page->keys.size() == 2);
     CHECK(page->cursor == 0);
   }
@@ -125,15 +126,13 @@ TEST_CASE("operations go into combinators, and several into one") {
   const std::string key = "combined";
   CHECK(*run(then(client.set_op(key, "12345"), [&](bool) { return client.get_op(key); })) ==
         "12345");
-  CHECK(*run(map(client.get_op(key), [](const std::optional<std::string>& value) {
-    return value->size();
-  })) == 5);
+  CHECK(*run(map(client.get_op(key),
+                 [](const std::optional<std::string>& value) { return value->size(); })) == 5);
   auto [first, second] = run(when_all(client.get_op(key), client.exists_op(key)));
   CHECK(**first == "12345");
   CHECK(*second);
-  CHECK(run(or_else(client.remove_op("never there"), [&](const kvs::Error&) {
-          return map(client.set_op(key, "6"), [](bool) {});
-        })));
+  CHECK(run(or_else(client.remove_op("never there"),
+                    [&](const kvs::Error&) { return map(client.set_op(key, "6"), [](bool) {}); })));
   CHECK(**run(client.get_op(key)) == "6");
 }
 
@@ -141,9 +140,8 @@ TEST_CASE("a callback that throws is an error, and the connection goes on") {
   ClientFixture fixture(address());
   const std::string key = "throwing";
   const auto thrown = kvs::client::run(
-      fixture.loop(), map(fixture.client().set_op(key, "1"), [](bool) -> int {
-        throw std::runtime_error("from the callback");
-      }));
+      fixture.loop(), map(fixture.client().set_op(key, "1"),
+                          [](bool) -> int { throw std::runtime_error("from the callback"); }));
   CHECK(failed_with(thrown, Code::exception, "from the callback"));
   CHECK(kvs::client::may_have_happened(thrown.error()));
   CHECK(**kvs::client::run(fixture.loop(), fixture.client().get_op(key)) == "1");

@@ -86,9 +86,9 @@ TEST_CASE("kvs-server takes the greeting, at every connect") {
   kvs::uv::Loop loop;
   CHECK(failed_with(run(loop, Client::connect(loop, address, {.password = "wrong"})), Code::server,
                     "the server answered AUTH with: WRONGPASS"));
-  CHECK(failed_with(
-      run(loop, Client::connect(loop, address, {.password = "secret", .database = 99})),
-      Code::server, "SELECT"));
+  CHECK(
+      failed_with(run(loop, Client::connect(loop, address, {.password = "secret", .database = 99})),
+                  Code::server, "SELECT"));
   ConnectOptions options = reconnecting();
   options.user = "default";
   options.password = "secret";
@@ -128,8 +128,8 @@ TEST_CASE("a greeting that is not answered ends with the connect time-out") {
   FakeServer server([](Peer& peer) { peer.wait_for_close(); });
   kvs::uv::Loop loop;
   const ConnectOptions options{.connect_timeout = 100ms, .password = "p"};
-  CHECK(failed_with(run(loop, Client::connect(loop, server.address(), options)),
-                    Code::unreachable, "no answer within 100 ms"));
+  CHECK(failed_with(run(loop, Client::connect(loop, server.address(), options)), Code::unreachable,
+                    "no answer within 100 ms"));
 }
 
 TEST_CASE("after a lost connection the next command waits for the new one") {
@@ -212,8 +212,7 @@ TEST_CASE("a command that was dropped while it waited is never sent") {
 
 TEST_CASE("closing a client that has no connection ends what waits") {
   kvs::uv::Loop loop;
-  std::optional<Client> client(
-      Client::open(loop, kvs::test::deserted_address(), reconnecting()));
+  std::optional<Client> client(Client::open(loop, kvs::test::deserted_address(), reconnecting()));
   std::optional<Value> answer;
   Gate gate;
   spawn(gate, get_into(*client, "k", answer));
@@ -225,16 +224,19 @@ TEST_CASE("closing a client that has no connection ends what waits") {
 
 TEST_CASE("delays grow up to a bound, with jitter") {
   std::vector<std::chrono::steady_clock::time_point> times;
-  FakeServer server([&](Peer& peer) {
-    times.push_back(std::chrono::steady_clock::now());
-    peer.send("-ERR go away\r\n");
-  }, 6);
+  FakeServer server(
+      [&](Peer& peer) {
+        times.push_back(std::chrono::steady_clock::now());
+        peer.send("-ERR go away\r\n");
+      },
+      6);
   kvs::uv::Loop loop;
   // With a greeting, so that an accepted connection is no success yet.
-  ConnectOptions options{.password = "p",
-                         .reconnect = Reconnect{.first_delay = 20ms, .delay_max = 80ms,
-                                                .jitter = 0.5, .attempts_max = 5},
-                         .wait_while_down = 10s};
+  ConnectOptions options{
+      .password = "p",
+      .reconnect =
+          Reconnect{.first_delay = 20ms, .delay_max = 80ms, .jitter = 0.5, .attempts_max = 5},
+      .wait_while_down = 10s};
   Client client = Client::open(loop, server.address(), options);
   CHECK(failed_with(run(loop, client.get("k")), Code::unreachable, "go away"));
   REQUIRE(times.size() == 6);

@@ -21,8 +21,7 @@ bool RedisServer::available() {
 }
 
 RedisServer::RedisServer(std::vector<std::string> arguments, std::uint16_t port)
-    : arguments_(std::move(arguments)),
-      address_{"127.0.0.1", port == 0 ? free_port() : port} {
+    : arguments_(std::move(arguments)), address_{"127.0.0.1", port == 0 ? free_port() : port} {
   if (port == 0) {
     arguments_.insert(arguments_.end(), {"--port", std::to_string(address_.port)});
   }

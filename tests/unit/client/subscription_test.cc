@@ -1,4 +1,5 @@
-// subscription_test.cc - publish/subscribe, against redis-server and against servers that misbehave.
+// subscription_test.cc - publish/subscribe, against redis-server and against servers that
+// misbehave.
 #include "protocol/client/subscription.h"
 
 #include <atomic>
@@ -130,11 +131,12 @@ TEST_CASE("without reconnecting, what has arrived is handed out and then the end
   CHECK(failed_with(run(loop, news->subscribe({"x"})), Code::connection_lost));
 }
 
-TEST_CASE("a server that refuses, talks nonsense or ends anywhere gives an error, never a message") {
+TEST_CASE(
+    "a server that refuses, talks nonsense or ends anywhere gives an error, never a message") {
   for (const std::string& bytes :
        {std::string("-NOPERM no\r\n"), std::string("+OK\r\n"), std::string("*0\r\n"),
-        std::string(":1\r\n"), std::string("*1\r\n:1\r\n"), std::string("*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n"),
-        std::string("rubbish\r\n")}) {
+        std::string(":1\r\n"), std::string("*1\r\n:1\r\n"),
+        std::string("*2\r\n$7\r\nmessage\r\n$1\r\nx\r\n"), std::string("rubbish\r\n")}) {
     CAPTURE(bytes);
     FakeServer server([&](Peer& peer) {
       peer.expect(subscribe_news());

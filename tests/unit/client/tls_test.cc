@@ -172,15 +172,15 @@ TEST_CASE("a server is trusted only with the right CA and the right name") {
   };
   CHECK(connect({}));  // its IP address is in the certificate
   CHECK(connect({.server_name = "kvs.test"}));
-  CHECK(failed_with(connect({.server_name = "other.test"}), Code::unreachable,
-                    "hostname mismatch"));
+  CHECK(
+      failed_with(connect({.server_name = "other.test"}), Code::unreachable, "hostname mismatch"));
   CHECK(failed_with(connect({.ca_file = certificates().path("other.crt")}), Code::unreachable,
                     "TLS: certificate verify failed"));
-  CHECK(connect({.ca_file = certificates().path("other.crt"),
-                 .verify = TlsOptions::Verify::nothing}));
+  CHECK(connect(
+      {.ca_file = certificates().path("other.crt"), .verify = TlsOptions::Verify::nothing}));
   // The system's CAs do not know ours.
-  CHECK(failed_with(SyncClient::connect(redis.address(), {.tls = TlsOptions{}}),
-                    Code::unreachable, "verify failed"));
+  CHECK(failed_with(SyncClient::connect(redis.address(), {.tls = TlsOptions{}}), Code::unreachable,
+                    "verify failed"));
   TlsRedis elsewhere("no", "elsewhere");
   CHECK(failed_with(SyncClient::connect(elsewhere.address(), trusting()), Code::unreachable,
                     "IP address mismatch"));
@@ -197,7 +197,8 @@ TEST_CASE("a client certificate is shown where one is asked for") {
                                  .key_file = certificates().path("client.key")}));
   REQUIRE(known);
   CHECK(*known->set("k", "v"));
-  // TLS 1.3 refuses only after the client's handshake is over: then it is the first command's error.
+  // TLS 1.3 refuses only after the client's handshake is over: then it is the first command's
+  // error.
   Result<SyncClient> unknown = SyncClient::connect(redis.address(), trusting());
   CHECK((!unknown || !unknown->get("k")));
 }
@@ -249,7 +250,8 @@ TEST_CASE("a connection that ends after any byte of the handshake or of a reply 
 }
 
 TEST_CASE("a server that does not speak TLS, or says nothing, is an error in time") {
-  for (const std::string answer : {"-ERR unknown command\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n"}) {
+  for (const std::string answer :
+       {"-ERR unknown command\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n"}) {
     FakeServer server([&](Peer& peer) {
       peer.read(50);
       peer.send(answer);
@@ -259,9 +261,9 @@ TEST_CASE("a server that does not speak TLS, or says nothing, is an error in tim
                       Code::unreachable, "TLS"));
   }
   FakeServer silent([](Peer& peer) { peer.wait_for_close(); });
-  CHECK(failed_with(SyncClient::connect(silent.address(),
-                                        {.connect_timeout = 100ms, .tls = TlsOptions{}}),
-                    Code::unreachable, "no answer within 100 ms"));
+  CHECK(failed_with(
+      SyncClient::connect(silent.address(), {.connect_timeout = 100ms, .tls = TlsOptions{}}),
+      Code::unreachable, "no answer within 100 ms"));
 }
 
 TEST_CASE("a lost TLS connection is made again") {
