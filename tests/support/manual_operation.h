@@ -18,6 +18,11 @@ class ManualSource {
  public:
   class Op;
 
+  ManualSource() = default;
+  ManualSource(const ManualSource&) = delete;
+  ManualSource& operator=(const ManualSource&) = delete;
+  ~ManualSource() { assert(waiting_ == nullptr); }
+
   Op op() { return Op(*this); }
   // Is an operation waiting?
   bool waited_for() {
