@@ -15,8 +15,6 @@
 //
 // A consumer that is slower than the server is not drowned: above limits::messages_kept_max reading
 // stops, and in the end the server drops the connection (its client-output-buffer-limit).
-//
-// kvs-server has no publish/subscribe yet; this is for servers that have it.
 #pragma once
 
 #include <cstdint>

@@ -13,6 +13,7 @@
 #include "protocol/client/limits.h"
 #include "protocol/client/run.h"
 #include "protocol/client/sync_client.h"
+#include "tests/support/server_process.h"
 #include "tests/unit/client/fixture.h"
 #include "tests/unit/client/redis_server.h"
 
@@ -58,21 +59,15 @@ Task<void> closed(Gate& gate) {
   co_await closing;
 }
 
-}  // namespace
-
-TEST_CASE("messages of redis-server arrive in order, by name and by pattern") {
-  if (!RedisServer::available()) {
-    MESSAGE("no redis-server here: not tested");
-    return;
-  }
-  RedisServer server;
+// What one server's messages look like from here.
+void check_messages_of(const kvs::client::SocketAddress& address) {
   kvs::uv::Loop loop;
-  Result<Subscription> opened = run(loop, Subscription::open(loop, server.address()));
+  Result<Subscription> opened = run(loop, Subscription::open(loop, address));
   REQUIRE(opened);
   Subscription& news = *opened;
   REQUIRE(run(loop, news.subscribe({"news", "weather"})));
   REQUIRE(run(loop, news.subscribe_patterns({"sport.*"})));
-  Result<SyncClient> publisher = SyncClient::connect(server.address());
+  Result<SyncClient> publisher = SyncClient::connect(address);
   REQUIRE(publisher);
   for (int number = 0; number < 1000; ++number) {
     CHECK(publisher->command({"PUBLISH", "news", std::to_string(number)})->integer == 1);
@@ -90,6 +85,22 @@ TEST_CASE("messages of redis-server arrive in order, by name and by pattern") {
   CHECK(publisher->command({"PUBLISH", "news", "late"})->integer == 0);
   CHECK(publisher->command({"PUBLISH", "weather", "rain"})->integer == 1);
   CHECK(run(loop, news.next())->payload == "rain");
+}
+
+}  // namespace
+
+TEST_CASE("messages of redis-server arrive in order, by name and by pattern") {
+  if (!RedisServer::available()) {
+    MESSAGE("no redis-server here: not tested");
+    return;
+  }
+  const RedisServer server;
+  check_messages_of(server.address());
+}
+
+TEST_CASE("messages of kvs-server arrive in order, by name and by pattern") {
+  const kvs::test::ServerProcess server;
+  check_messages_of({"127.0.0.1", server.port()});
 }
 
 TEST_CASE("a lost connection is made again, subscribed again, and the gap is told") {
