@@ -8,6 +8,7 @@
 #include <expected>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace kvs {
@@ -30,6 +31,7 @@ enum class Code : std::uint8_t {
   protocol,  // the peer sent what is not RESP
   server,    // the server answered an error reply; message is its text
   cancelled,
+  exception,  // a function that the caller passed in threw; message is what()
 };
 
 // Returns the name of `code`, as written in the enum.
@@ -49,6 +51,12 @@ class [[nodiscard]] Error {
 
 template <class T>
 using Result = std::expected<T, Error>;
+
+// Is T a Result<something>?
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<std::expected<T, Error>> = true;
 
 // `return fail(Code::corrupt, "...")` from any function that returns a Result.
 inline std::unexpected<Error> fail(Code code, std::string message) {
@@ -89,6 +97,8 @@ inline std::string_view to_string(Code code) noexcept {
       return "server";
     case Code::cancelled:
       return "cancelled";
+    case Code::exception:
+      return "exception";
   }
   return "unknown";
 }

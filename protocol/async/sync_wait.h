@@ -1,75 +1,78 @@
-// sync_wait.h - runs a task to its end and blocks the calling thread meanwhile.
+// sync_wait.h - starts an operation and blocks the calling thread until its value is there.
 //
-// For tests, `main` functions and threads of one's own. Never on a loop's thread when the task
-// needs that loop to go on: it would wait for itself (protocol/client/run.h is for that).
+// For tests, `main` functions and threads of one's own. Never on a loop's thread when the operation
+// needs that loop to go on: it would wait for itself. `block_on` is for that: it runs the loop
+// meanwhile.
 #pragma once
 
 #include <condition_variable>
 #include <mutex>
-#include <optional>
 #include <utility>
-#include <variant>
 
-#include "protocol/async/task.h"
+#include "protocol/async/operation.h"
 
 namespace kvs {
 namespace detail {
 
-template <class T>
-class SyncWaitState {
+class BlockedThread final : public Completion {
  public:
-  // Any thread, once.
-  void finish(T value) {
+  void complete() noexcept override {
     // Told under the lock: the waiter destroys this object as soon as it can have the lock.
     const std::scoped_lock lock(mutex_);
-    value_.emplace(std::move(value));
-    finished_.notify_one();
+    finished_ = true;
+    condition_.notify_one();
   }
-  T wait() {
+  void wait() {
     std::unique_lock lock(mutex_);
-    finished_.wait(lock, [this] { return value_.has_value(); });
-    return std::move(*value_);
+    condition_.wait(lock, [this] { return finished_; });
   }
 
  private:
   std::mutex mutex_;
-  std::condition_variable finished_;
-  std::optional<T> value_;  // guarded by mutex_
+  std::condition_variable condition_;
+  bool finished_ = false;  // guarded by mutex_
 };
 
-template <class T>
-Detached run_for_sync_wait(Task<T> task, SyncWaitState<T>& state) {
-  std::optional<T> value;
-  {
-    // The task's frame goes before the waiter is told: the waiter may own what it refers to.
-    Task<T> running = std::move(task);
-    value.emplace(co_await std::move(running));
+template <class Runner>
+class RunnerStop final : public Completion {
+ public:
+  explicit RunnerStop(Runner& runner) : runner_(runner) {}
+  void complete() noexcept override {
+    runner_.post([&runner = runner_] { runner.stop(); });
   }
-  state.finish(std::move(*value));
-}
 
-inline Detached run_for_sync_wait(Task<void> task, SyncWaitState<std::monostate>& state) {
-  {
-    Task<void> running = std::move(task);
-    co_await std::move(running);
-  }
-  state.finish({});
-}
+ private:
+  Runner& runner_;
+};
 
 }  // namespace detail
 
-// Starts `task` on the calling thread and returns its value, on whichever thread it finished.
-template <class T>
-T sync_wait(Task<T> task) {
-  detail::SyncWaitState<T> state;
-  detail::run_for_sync_wait(std::move(task), state);
-  return state.wait();
+// Starts `operation` on the calling thread and returns its value, whichever thread completes it.
+// The operation is destroyed before the call returns.
+template <Operation O>
+typename O::value_type sync_wait(O operation) {
+  detail::BlockedThread blocked;
+  O running = std::move(operation);
+  if (!running.start(blocked)) blocked.wait();
+  return running.take();
 }
 
-inline void sync_wait(Task<void> task) {
-  detail::SyncWaitState<std::monostate> state;
-  detail::run_for_sync_wait(std::move(task), state);
-  state.wait();
+// Something that runs work on the calling thread until it is told to stop: uv::Loop.
+template <class R>
+concept Runner = requires(R runner) {
+  runner.run();
+  runner.stop();
+  runner.post([] {});
+};
+
+// Starts `operation` on the calling thread and runs `runner` there until the value is there. Not
+// while it runs already. Errors: none of its own; what waits for a peer has a time-out for that.
+template <Runner R, Operation O>
+typename O::value_type block_on(R& runner, O operation) {
+  detail::RunnerStop<R> stop(runner);
+  O running = std::move(operation);
+  if (!running.start(stop)) runner.run();
+  return running.take();
 }
 
 }  // namespace kvs

@@ -1,9 +1,9 @@
 // task.h - a lazy coroutine that yields one value, and the counted detached kind.
 //
-// A Task starts when it is awaited and resumes its awaiter on whatever thread it finished on. It
-// owns its frame: destroying a Task that is suspended destroys the frame and, with it, every
-// awaitable that lives there (so an awaitable's destructor must deregister it). Tasks do not throw:
-// an exception that leaves one ends the process.
+// A Task starts when it is awaited (or started as any Operation, operation.h) and resumes its
+// awaiter on whatever thread it finished on. It owns its frame: destroying a Task that is suspended
+// destroys the frame and, with it, every awaitable that lives there (so an awaitable's destructor
+// must deregister it). Tasks do not throw: an exception that leaves one ends the process.
 //
 // Stack depth: symmetric transfer alone would do, were it always a tail call. GCC 12 makes it one
 // only when optimising and never under sanitizers, and then a loop over tasks that never suspend
@@ -20,6 +20,8 @@
 #include <exception>
 #include <optional>
 #include <utility>
+
+#include "protocol/async/operation.h"
 
 namespace kvs {
 
@@ -40,7 +42,8 @@ inline thread_local constinit Start* innermost_start = nullptr;
 
 struct TaskPromiseBase {
   std::coroutine_handle<> awaiter = std::noop_coroutine();
-  const Start* start = nullptr;  // compared, never followed: it may be gone
+  Completion* completion = nullptr;  // instead of an awaiter, when started as an Operation
+  const Start* start = nullptr;      // compared, never followed: it may be gone
 
   struct FinalAwaiter {
     bool await_ready() const noexcept { return false; }
@@ -52,7 +55,9 @@ struct TaskPromiseBase {
         innermost->finished = true;  // our awaiter goes on where it started us
         return std::noop_coroutine();
       }
-      return promise.awaiter;
+      if (promise.completion == nullptr) return promise.awaiter;
+      promise.completion->complete();  // may free the frame, and this awaitable with it
+      return std::noop_coroutine();
     }
     void await_resume() const noexcept {}
   };
@@ -83,12 +88,26 @@ struct TaskPromise<void> : TaskPromiseBase {
   void take() const noexcept {}
 };
 
+// Runs a task's frame from its beginning. True: it has finished, and told nobody.
+template <class Promise>
+bool start_task(std::coroutine_handle<Promise> frame) noexcept {
+  TaskPromiseBase& promise = frame.promise();
+  Start start{&promise, innermost_start};
+  promise.start = &start;
+  innermost_start = &start;
+  frame.resume();
+  // From here on the task, its awaiter and the awaitable may be gone: only the stack is ours.
+  innermost_start = start.outer;
+  return start.finished;
+}
+
 }  // namespace detail
 
 template <class T = void>
 class [[nodiscard]] Task {
  public:
   using promise_type = detail::TaskPromise<T>;
+  using value_type = T;
 
   explicit Task(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
   Task(Task&& other) noexcept : frame_(std::exchange(other.frame_, nullptr)) {}
@@ -107,22 +126,22 @@ class [[nodiscard]] Task {
       bool await_ready() const noexcept { return false; }
       // False: the task has finished already, the awaiter goes on at once.
       bool await_suspend(std::coroutine_handle<> awaiter) const noexcept {
-        promise_type& promise = frame.promise();
-        detail::Start start{&promise, detail::innermost_start};
-        promise.awaiter = awaiter;
-        promise.start = &start;
-        detail::innermost_start = &start;
-        frame.resume();
-        // From here on the task, its awaiter and this awaitable may be gone: only the stack is
-        // ours.
-        detail::innermost_start = start.outer;
-        return !start.finished;
+        frame.promise().awaiter = awaiter;
+        return !detail::start_task(frame);
       }
       T await_resume() const { return frame.promise().take(); }
     };
     assert(frame_);
     return Awaiter{frame_};
   }
+
+  // Operation (operation.h): the task without an awaiting coroutine.
+  bool start(Completion& done) noexcept {
+    assert(frame_);
+    frame_.promise().completion = &done;
+    return detail::start_task(frame_);
+  }
+  T take() { return frame_.promise().take(); }
 
  private:
   std::coroutine_handle<promise_type> frame_;

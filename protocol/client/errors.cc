@@ -8,6 +8,7 @@ bool may_have_happened(const Error& error) noexcept {
     case Code::timeout:
     case Code::protocol:
     case Code::cancelled:
+    case Code::exception:
       return true;
     default:
       return false;

@@ -5,7 +5,8 @@
 //   Code::connection_lost, timeout,
 //   Code::protocol, cancelled        no (valid) reply came: the command may have been executed
 //   Code::server                     the server answered an error; the message is its text
-//   Code::not_found                  `remove` of a key that is not there
+//   Code::exception                  a function of the program threw, after the reply or instead of
+//   it Code::not_found                  `remove` of a key that is not there
 #pragma once
 
 #include "protocol/async/result.h"

@@ -26,4 +26,17 @@ inline constexpr std::size_t reply_line_bytes_max = 64 * 1024;
 // What one read takes from the socket.
 inline constexpr std::size_t read_bytes = 64 * 1024;
 
+// An empty buffer that has grown larger than this gives its memory back.
+inline constexpr std::size_t kept_buffer_bytes_max = std::size_t{1} << 20;
+
+// Commands that wait for a connection to be made again.
+inline constexpr std::size_t operations_waiting_max = 64 * 1024;
+inline constexpr std::size_t waiting_bytes_max = std::size_t{64} << 20;
+
+// Messages of a subscription that nobody has taken yet; above, reading stops.
+inline constexpr std::size_t messages_kept_max = 16 * 1024;
+
+// Those who wait for a connection of a pool.
+inline constexpr std::size_t pool_waiters_max = 64 * 1024;
+
 }  // namespace kvs::client::limits

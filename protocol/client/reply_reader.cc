@@ -73,6 +73,8 @@ void ReplyReader::FreeReader::operator()(redisReader* reader) const noexcept {
 ReplyReader::ReplyReader() : reader_(redisReaderCreateWithFunctions(&functions)) {
   assert(reader_);  // fails only without memory
   reader_->privdata = &building_;
+  // Above that much unused room hiredis gives its buffer back whenever it is empty.
+  reader_->maxbuf = limits::kept_buffer_bytes_max;
 }
 
 ReplyReader::~ReplyReader() = default;

@@ -1,98 +1,170 @@
 #include "protocol/client/transport.h"
 
+#include <algorithm>
 #include <cassert>
-#include <netinet/in.h>
 #include <utility>
 
 #include "protocol/client/limits.h"
 
 namespace kvs::client {
-
-// Requests outlive the Transport when it is destroyed with one under way; `owner` is null then.
-struct Transport::ConnectRequest {
-  uv_connect_t request{};
-  Transport* owner = nullptr;
-};
-
-struct Transport::WriteRequest {
-  uv_write_t request{};
-  Transport* owner = nullptr;
-  std::string bytes;
-};
-
 namespace {
 
-uv_stream_t* stream(uv_tcp_t* socket) {
-  return reinterpret_cast<uv_stream_t*>(socket);
+// Drops what has left from the front of a buffer; keeps the memory, unless it is much.
+void drop_front(std::string& buffer, std::size_t& start) {
+  if (start == buffer.size()) {
+    if (buffer.capacity() > limits::kept_buffer_bytes_max) {
+      std::string().swap(buffer);
+    } else {
+      buffer.clear();
+    }
+    start = 0;
+  } else if (start > limits::read_bytes && start > buffer.size() / 2) {
+    buffer.erase(0, start);
+    start = 0;
+  }
 }
 
 }  // namespace
 
-Transport::Transport(uv::Loop& loop, Events& events)
-    : events_(events), input_(std::make_unique_for_overwrite<char[]>(limits::read_bytes)) {
+Transport::Transport(uv::Loop& loop, Events& events, std::shared_ptr<const TlsContext> tls)
+    : loop_(loop),
+      events_(events),
+      tls_context_(std::move(tls)),
+      socket_(loop, *this),
+      input_(std::make_unique_for_overwrite<char[]>(limits::read_bytes)) {
   assert(loop.on_this_thread());
-  socket_ = uv::make_handle<uv_tcp_t>([&](uv_tcp_t* tcp) { uv_tcp_init(loop.raw(), tcp); });
-  socket_->data = this;
   before_poll_ = uv::make_handle<uv_prepare_t>(
       [&](uv_prepare_t* prepare) { uv_prepare_init(loop.raw(), prepare); });
   before_poll_->data = this;
 }
 
 Transport::~Transport() {
-  if (connecting_) connecting_->owner = nullptr;
-  if (writing_) writing_->owner = nullptr;
+  if (destroyed_) *destroyed_ = true;
+  if (state_ != State::open || !tls_ || peer_gone_) return;
+  // A goodbye, if there is room for it just now; after half a record it would be noise.
+  if (encrypted_start_ != encrypted_.size()) return;
+  encrypted_.clear();
+  tls_->close();
+  tls_->take_encrypted(encrypted_);
+  socket_.send(encrypted_);
 }
 
-Result<void> Transport::connect(const SocketAddress& address) {
-  assert(!connecting_);
-  sockaddr_storage raw{};
-  const bool known =
-      uv_ip4_addr(address.host.c_str(), address.port, reinterpret_cast<sockaddr_in*>(&raw)) == 0 ||
-      uv_ip6_addr(address.host.c_str(), address.port, reinterpret_cast<sockaddr_in6*>(&raw)) == 0;
-  if (!known) return fail(Code::unreachable, "not an IP address");
+template <class Call>
+Transport::Life Transport::call_out(Call call) {
+  bool destroyed = false;
+  bool* const outer = std::exchange(destroyed_, &destroyed);
+  call();
+  if (destroyed) {
+    if (outer) *outer = true;
+    return Life::destroyed;
+  }
+  destroyed_ = outer;
+  return Life::alive;
+}
 
-  auto request = std::make_unique<ConnectRequest>();
-  request->owner = this;
-  request->request.data = request.get();
-  const int refused = uv_tcp_connect(
-      &request->request, socket_.get(), reinterpret_cast<const sockaddr*>(&raw),
-      [](uv_connect_t* done, int status) {
-        const std::unique_ptr<ConnectRequest> ours(static_cast<ConnectRequest*>(done->data));
-        if (ours->owner) ours->owner->on_connected(status);
-      });
+// --- Connecting -----------------------------------------------------------------------------
+
+Result<void> Transport::connect(const SocketAddress& address) {
+  if (tls_context_) tls_ = std::make_unique<TlsSession>(tls_context_, address.host);
+  const int refused = socket_.connect(address.host, address.port);
+  if (refused == UV_EINVAL) return fail(Code::unreachable, "not an IP address");
   if (refused != 0) return fail(Code::unreachable, uv_strerror(refused));
-  connecting_ = request.release();
   return {};
 }
 
-void Transport::on_connected(int status) {
-  connecting_ = nullptr;
-  if (status == 0) {
-    uv_tcp_nodelay(socket_.get(), 1);  // batches are ours; a refusal costs only time
-    status = uv_read_start(
-        stream(socket_.get()),
-        [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
-          auto* const self = static_cast<Transport*>(handle->data);
-          *buffer = uv_buf_init(self->input_.get(), limits::read_bytes);
-        },
-        [](uv_stream_t* from, ssize_t bytes, const uv_buf_t*) {
-          static_cast<Transport*>(from->data)->on_read(bytes);
-        });
+void Transport::ready() {
+  switch (state_) {
+    case State::connecting:
+      return on_connected();
+    case State::shaking_hands:
+      blocked_ = false;
+      (void)flush_encrypted();
+      return receive();
+    case State::open:
+      if (blocked_) {
+        blocked_ = false;
+        if (call_out([this] { flush(); }) == Life::destroyed) return;
+      }
+      // Reading that the owner has stopped goes on when it says so; the rest may wait for that too.
+      if (state_ == State::open && reading_ == Reading::on) receive();
+      return;
+    case State::ended:
+      return;
   }
-  if (status != 0) return events_.connected(fail(Code::unreachable, uv_strerror(status)));
-  events_.connected({});
 }
 
-void Transport::on_read(std::int64_t bytes_or_error) {
-  if (bytes_or_error == 0) return;  // libuv's EAGAIN
-  if (bytes_or_error < 0) return end(static_cast<int>(bytes_or_error));
-  events_.received({input_.get(), static_cast<std::size_t>(bytes_or_error)});
+void Transport::on_connected() {
+  if (const int failed = socket_.take_error(); failed != 0) {
+    return settle(fail(Code::unreachable, uv_strerror(failed)));
+  }
+  if (!tls_) return settle({});
+  state_ = State::shaking_hands;
+  const Result<bool> begun = tls_->shake_hands();
+  tls_->take_encrypted(encrypted_);
+  if (!begun) return settle(std::unexpected(begun.error()));
+  flush_encrypted();
 }
 
-void Transport::write(std::string_view bytes) {
-  output_.append(bytes);
-  written_bytes_ += bytes.size();
-  if (writing_ || ended_ || peer_gone_) return;  // goes with the next one
+void Transport::settle(Result<void> outcome) {
+  if (outcome) {
+    state_ = State::open;
+    watch();
+  } else {
+    state_ = State::ended;
+    socket_.watch(uv::TcpSocket::Interest::nothing);
+  }
+  events_.connected(std::move(outcome));
+}
+
+// --- Receiving ------------------------------------------------------------------------------
+
+void Transport::receive() {
+  const ssize_t bytes = socket_.receive(input_.get(), limits::read_bytes);
+  if (bytes == UV_EAGAIN) {
+    if (const int failed = socket_.take_error(); failed != 0) end(uv_strerror(failed));
+    return;
+  }
+  if (bytes < 0) {
+    return end(bytes == UV_EOF ? "the server closed it" : uv_strerror(static_cast<int>(bytes)));
+  }
+  const std::string_view received(input_.get(), static_cast<std::size_t>(bytes));
+  if (!tls_) return events_.received(received);
+  receive_tls(received);
+}
+
+void Transport::receive_tls(std::string_view encrypted) {
+  tls_->feed(encrypted);
+  if (state_ == State::shaking_hands) {
+    Result<bool> done = tls_->shake_hands();
+    tls_->take_encrypted(encrypted_);
+    (void)flush_encrypted();  // on failure an alert tells the server why
+    if (!done) return settle(std::unexpected(std::move(done).error()));
+    if (!*done) return;
+    // The handshake's last bytes may come with the first of the server's.
+    if (call_out([this] { settle({}); }) == Life::destroyed || state_ != State::open) return;
+  }
+  plain_.clear();
+  const Result<bool> closed = tls_->decrypt(plain_);
+  tls_->take_encrypted(encrypted_);  // answers to a key update, for example
+  if (encrypted_start_ < encrypted_.size()) send_soon();
+  if (!plain_.empty() && call_out([this] { events_.received(plain_); }) == Life::destroyed) return;
+  if (plain_.capacity() > limits::kept_buffer_bytes_max) std::string().swap(plain_);
+  if (!closed) {
+    end(closed.error().message());
+  } else if (*closed) {
+    end("the server closed it");
+  }
+}
+
+void Transport::set_reading(Reading reading) {
+  reading_ = reading;
+  if (state_ == State::open) watch();
+}
+
+// --- Sending --------------------------------------------------------------------------------
+
+void Transport::send_soon() {
+  if (state_ != State::open || blocked_ || peer_gone_) return;  // goes when it can
   uv_prepare_start(before_poll_.get(), [](uv_prepare_t* prepare) {
     uv_prepare_stop(prepare);
     static_cast<Transport*>(prepare->data)->flush();
@@ -100,47 +172,72 @@ void Transport::write(std::string_view bytes) {
 }
 
 void Transport::flush() {
-  if (output_.empty() || writing_ || ended_ || peer_gone_) return;
-  auto request = std::make_unique<WriteRequest>();
-  request->owner = this;
-  request->bytes = std::exchange(output_, {});
-  request->request.data = request.get();
-  uv_buf_t buffer = uv_buf_init(request->bytes.data(), 0);
-  buffer.len = request->bytes.size();  // uv_buf_init takes an unsigned int
-  const int refused = uv_write(
-      &request->request, stream(socket_.get()), &buffer, 1, [](uv_write_t* done, int status) {
-        const std::unique_ptr<WriteRequest> ours(static_cast<WriteRequest*>(done->data));
-        if (ours->owner) ours->owner->on_written(status);
-      });
-  if (refused != 0) {
-    output_ = std::move(request->bytes);  // not sent: bytes_kept() has to count it
-    return end(refused);
+  if (state_ != State::open || blocked_ || peer_gone_) return;
+  if (!tls_) {
+    while (bytes_kept() > 0) {
+      const ssize_t sent = send(std::string_view(output_).substr(output_start_));
+      if (sent <= 0) return;
+      take_output(static_cast<std::size_t>(sent));
+    }
+    return watch();
   }
-  writing_ = request.release();
+  while (flush_encrypted() && bytes_kept() > 0) {
+    // In pieces, so that what has not been encrypted is known not to have left.
+    const std::size_t piece = std::min(bytes_kept(), limits::read_bytes);
+    const Result<void> done = tls_->encrypt(std::string_view(output_).substr(output_start_, piece));
+    if (!done) return end(done.error().message());
+    take_output(piece);
+    tls_->take_encrypted(encrypted_);
+  }
 }
 
-void Transport::on_written(int status) {
-  writing_ = nullptr;
-  if (status == 0) return flush();
-  // A write that failed may have sent a part; bytes_kept() does not count it any more.
-  // The peer is gone, but a last word of it ("max number of clients reached") may be waiting to be
-  // read: let the reading side find the end, as it does at once.
-  if (status == UV_EPIPE || status == UV_ECONNRESET) {
+// True: all of it is with the kernel.
+bool Transport::flush_encrypted() {
+  while (encrypted_start_ < encrypted_.size()) {
+    const ssize_t sent = send(std::string_view(encrypted_).substr(encrypted_start_));
+    if (sent <= 0) return false;
+    encrypted_start_ += static_cast<std::size_t>(sent);
+    drop_front(encrypted_, encrypted_start_);
+  }
+  if (state_ != State::ended) watch();
+  return true;
+}
+
+// 0: not now, or never again; whatever follows from that has been arranged.
+ssize_t Transport::send(std::string_view bytes) {
+  if (peer_gone_) return 0;
+  const ssize_t sent = socket_.send(bytes);
+  if (sent >= 0) return sent;
+  if (sent == UV_EAGAIN) {
+    blocked_ = true;
+  } else {
+    // The peer is gone, but a last word of it ("max number of clients reached") may be waiting to
+    // be read: the receiving side finds the end right after it.
     peer_gone_ = true;
-    return;
   }
-  end(status);
+  watch();
+  return 0;
 }
 
-std::size_t Transport::bytes_kept() const noexcept {
-  return output_.size() + uv_stream_get_write_queue_size(stream(socket_.get()));
+void Transport::take_output(std::size_t bytes) {
+  output_start_ += bytes;
+  taken_bytes_ += bytes;
+  drop_front(output_, output_start_);
 }
 
-void Transport::end(int status) {
-  if (ended_) return;
-  ended_ = true;
-  uv_read_stop(stream(socket_.get()));
-  events_.ended(status == UV_EOF ? "the server closed it" : uv_strerror(status));
+void Transport::watch() {
+  const bool receiving = reading_ == Reading::on || state_ == State::shaking_hands;
+  const bool sending = blocked_ && !peer_gone_;
+  socket_.watch(static_cast<uv::TcpSocket::Interest>((receiving ? 1 : 0) | (sending ? 2 : 0)));
+}
+
+void Transport::end(std::string reason) {
+  if (state_ == State::ended) return;
+  const bool was_shaking_hands = state_ == State::shaking_hands;
+  if (was_shaking_hands) return settle(fail(Code::unreachable, "TLS: " + reason));
+  state_ = State::ended;
+  socket_.watch(uv::TcpSocket::Interest::nothing);
+  events_.ended(std::move(reason));
 }
 
 }  // namespace kvs::client

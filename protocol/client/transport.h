@@ -1,12 +1,15 @@
-// transport.h - the client's end of one TCP connection, on libuv's own stream.
+// transport.h - the client's end of one connection: requests out, bytes in, TLS between them if
+// wanted.
 //
-// Requests of one loop iteration are gathered and leave in one write: `write` only queues, a
-// prepare handle sends right before the loop polls. One write is in flight at a time; what comes
-// meanwhile is the next one.
+// Requests of one loop iteration are gathered and leave in one write: they are appended to
+// output(), and a prepare handle sends right before the loop polls. What the kernel does not take
+// stays there.
+//
+// The position of every byte is known until the kernel (or TLS) has taken it, so that a command
+// whose bytes never left can be told from one that may have been executed.
 //
 // Destroying a Transport closes the socket at once; no event comes afterwards.
-// Not here: replies, order, timeouts (connection.h).
-// SIGPIPE: libuv writes without MSG_NOSIGNAL, so the program has to ignore the signal.
+// Not here: replies, order, timeouts (connection.h), system calls (protocol/uv/tcp_socket.h).
 #pragma once
 
 #include <cstddef>
@@ -19,19 +22,21 @@
 
 #include "protocol/async/result.h"
 #include "protocol/client/address.h"
+#include "protocol/client/tls.h"
 #include "protocol/uv/handle.h"
 #include "protocol/uv/loop.h"
+#include "protocol/uv/tcp_socket.h"
 
 namespace kvs::client {
 
 // Thread: all members on the loop's.
-class Transport {
+class Transport final : uv::TcpSocket::Events {
  public:
   // Called on the loop's thread, never from inside a member function of Transport. Each may destroy
   // the Transport.
   class Events {
    public:
-    virtual void connected(Result<void> outcome) = 0;
+    virtual void connected(Result<void> outcome) = 0;   // after TLS's handshake
     virtual void received(std::string_view bytes) = 0;  // the view is good during the call
     virtual void ended(std::string reason) = 0;         // once, and nothing after it
 
@@ -39,7 +44,8 @@ class Transport {
     ~Events() = default;
   };
 
-  Transport(uv::Loop& loop, Events& events);
+  // `tls` is null for a plain connection.
+  Transport(uv::Loop& loop, Events& events, std::shared_ptr<const TlsContext> tls);
   ~Transport();
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
@@ -48,33 +54,57 @@ class Transport {
   // Errors: Code::unreachable when it cannot even be tried.
   Result<void> connect(const SocketAddress& address);
 
-  // Queues `bytes` to be sent in this iteration of the loop.
-  void write(std::string_view bytes);
+  // Append requests here, then call send_soon(): they leave in this iteration of the loop.
+  std::string& output() noexcept { return output_; }
+  void send_soon();
 
-  // Bytes given to write() so far, and those of them that the kernel has for sure not got.
-  std::uint64_t bytes_written() const noexcept { return written_bytes_; }
-  std::size_t bytes_kept() const noexcept;
+  // Bytes appended to output() so far, and those of them that cannot have left.
+  std::uint64_t bytes_written() const noexcept { return taken_bytes_ + bytes_kept(); }
+  std::size_t bytes_kept() const noexcept { return output_.size() - output_start_; }
+
+  // Stops and restarts reading, for an owner that has no room.
+  enum class Reading : std::uint8_t { on, off };
+  void set_reading(Reading reading);
 
  private:
-  struct ConnectRequest;
-  struct WriteRequest;
+  enum class State : std::uint8_t { connecting, shaking_hands, open, ended };
+  // After a call out: whether this object still exists.
+  enum class Life : std::uint8_t { alive, destroyed };
 
-  void on_connected(int status);
-  void on_read(std::int64_t bytes_or_error);
-  void on_written(int status);
+  void ready() override;
+  void on_connected();
+  void receive();
+  void receive_tls(std::string_view encrypted);
   void flush();
-  void end(int status);
+  bool flush_encrypted();
+  ssize_t send(std::string_view bytes);
+  void take_output(std::size_t bytes);
+  void watch();
+  void settle(Result<void> outcome);
+  void end(std::string reason);
 
+  template <class Call>
+  Life call_out(Call call);
+
+  uv::Loop& loop_;
   Events& events_;
-  uv::HandlePtr<uv_tcp_t> socket_;
+  const std::shared_ptr<const TlsContext> tls_context_;
+  State state_ = State::connecting;
+  Reading reading_ = Reading::on;
+  bool peer_gone_ = false;  // sending has failed, receiving has not yet
+  bool blocked_ = false;    // the kernel has no room
+  bool* destroyed_ = nullptr;
+
+  uv::TcpSocket socket_;
   uv::HandlePtr<uv_prepare_t> before_poll_;
+  std::unique_ptr<TlsSession> tls_;
   std::unique_ptr<char[]> input_;
-  std::string output_;                    // not yet given to libuv
-  std::uint64_t written_bytes_ = 0;       // all that write() has taken
-  ConnectRequest* connecting_ = nullptr;  // libuv's until its callback
-  WriteRequest* writing_ = nullptr;       // the same
-  bool peer_gone_ = false;                // writing has failed, reading has not yet
-  bool ended_ = false;
+  std::string plain_;   // decrypted, about to be handed on
+  std::string output_;  // from output_start_ on: not taken yet
+  std::size_t output_start_ = 0;
+  std::string encrypted_;  // the same for what TLS has made of it
+  std::size_t encrypted_start_ = 0;
+  std::uint64_t taken_bytes_ = 0;  // of output_, by the kernel or TLS
 };
 
 }  // namespace kvs::client

@@ -9,6 +9,8 @@
 
 #include <doctest/doctest.h>
 
+#include "protocol/async/task.h"
+
 using kvs::sync_wait;
 using kvs::Task;
 

@@ -52,12 +52,33 @@ std::string Peer::read(std::size_t bytes) {
   return all;
 }
 
+std::optional<std::string> Peer::read_some(std::chrono::milliseconds time) {
+  if (!wait_for(descriptor_, POLLIN, time)) return std::string();
+  char buffer[65536];
+  const ssize_t got = ::recv(descriptor_, buffer, sizeof buffer, 0);
+  if (got <= 0) return std::nullopt;
+  return std::string(buffer, static_cast<std::size_t>(got));
+}
+
 void Peer::send(std::string_view bytes) {
   while (!bytes.empty() && wait(POLLOUT)) {
     const ssize_t sent =
         ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) return;
     bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+}
+
+void Peer::answer_fixed(std::size_t request_bytes, std::string_view reply) {
+  char buffer[4096];
+  std::size_t arrived = 0;
+  while (wait(POLLIN)) {
+    const ssize_t got = ::recv(descriptor_, buffer, sizeof buffer, 0);
+    if (got <= 0) return;
+    for (arrived += static_cast<std::size_t>(got); arrived >= request_bytes;
+         arrived -= request_bytes) {
+      send(reply);
+    }
   }
 }
 

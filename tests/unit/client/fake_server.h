@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -29,9 +30,14 @@ class Peer {
 
   // Reads exactly `bytes` (less only when the client closes or patience ends).
   std::string read(std::size_t bytes);
+  // What arrives within `time`, empty for nothing; nullopt when the client has closed.
+  std::optional<std::string> read_some(std::chrono::milliseconds time);
   // Reads as many bytes as `request` has; true when they are `request`.
   bool expect(std::string_view request) { return read(request.size()) == request; }
   void send(std::string_view bytes);
+  // Answers each `request_bytes` that arrive with `reply`, until the client closes, and takes
+  // nothing from the heap for it.
+  void answer_fixed(std::size_t request_bytes, std::string_view reply);
   // Waits until the client has closed.
   void wait_for_close();
   // Ends the connection with a reset instead of an orderly close.

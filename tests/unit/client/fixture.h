@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <csignal>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -11,6 +10,7 @@
 
 #include "protocol/client/client.h"
 #include "protocol/client/errors.h"
+#include "protocol/client/request.h"
 #include "protocol/client/run.h"
 #include "tests/unit/client/fake_server.h"
 
@@ -20,7 +20,6 @@ class ClientFixture {
  public:
   explicit ClientFixture(const client::SocketAddress& address,
                          client::ConnectOptions options = {.operation_timeout = patience}) {
-    std::signal(SIGPIPE, SIG_IGN);
     Result<client::Client> connected =
         client::run(loop_, client::Client::connect(loop_, address, options));
     REQUIRE(connected);
