@@ -347,11 +347,14 @@ def check_links_in_documents(tree):
         if not path.endswith(".md"):
             continue
         folder = pathlib.PurePosixPath(path).parent
-        for match in re.finditer(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        # A lambda in a code block looks like a link.
+        prose = re.sub(r"^```.*?^```", lambda block: re.sub(r"[^\n]", " ", block.group()), text,
+                       flags=re.MULTILINE | re.DOTALL)
+        for match in re.finditer(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose):
             if re.match(r"[a-z]+:", match.group(1)):
                 continue
             if not (tree.root / folder / match.group(1)).exists():
-                tree.report(path, line_of(text, match.start()), f"{match.group(1)} does not exist")
+                tree.report(path, line_of(prose, match.start()), f"{match.group(1)} does not exist")
 
 
 def check_named_sentences(tree):
