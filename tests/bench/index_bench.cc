@@ -224,8 +224,8 @@ void bench_operations(Report& report, std::uint64_t keys) {
       for (std::size_t i = 0; i < batch; ++i) {
         names[i].set(random.below(keys));
         ++lsn;
-        changes[i] = Change{
-            .key = {0, names[i].view()}, .lsn = lsn, .entry = entry_of(lsn), .value = value};
+        changes[i] =
+            Change{.key = {0, names[i].view()}, .lsn = lsn, .entry = entry_of(lsn), .value = value};
       }
       keydir.apply(changes, Visibility::one_by_one);
     }
@@ -282,8 +282,8 @@ void bench_operations(Report& report, std::uint64_t keys) {
       for (std::size_t i = 0; i < names.size(); ++i) {
         names[i].set(random.below(keys));
         ++lsn;
-        changes[i] = Change{
-            .key = {0, names[i].view()}, .lsn = lsn, .entry = entry_of(lsn), .value = value};
+        changes[i] =
+            Change{.key = {0, names[i].view()}, .lsn = lsn, .entry = entry_of(lsn), .value = value};
       }
       keydir.apply(changes, Visibility::one_by_one);
       writes += names.size();
