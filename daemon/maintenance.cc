@@ -1,5 +1,6 @@
 #include "daemon/maintenance.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/settings.h"
+#include "daemon/wall_clock.h"
 
 namespace kvs::daemon {
 
@@ -18,6 +20,17 @@ namespace {
 constexpr auto slice_budget = 1ms;
 constexpr auto busy_rest = 10ms;
 constexpr auto idle_rest = 50ms;
+// Keys leave on time: with deadlines about, no rest is so long that one that is set meanwhile would
+// be late by more than that, and the next one that is known ends the rest.
+constexpr auto rest_with_deadlines = 20ms;
+
+std::chrono::milliseconds rest_until(UnixMs deadline, UnixMs now, std::chrono::milliseconds rest) {
+  if (deadline == never) return rest;
+  rest = std::min<std::chrono::milliseconds>(rest, rest_with_deadlines);
+  if (deadline <= now) return 1ms;
+  return std::clamp<std::chrono::milliseconds>(
+      std::chrono::milliseconds(std::min<UnixMs>(deadline - now, rest.count())), 1ms, rest);
+}
 }  // namespace
 
 void tell_systemd(std::string_view state) {
@@ -67,7 +80,8 @@ void Maintenance::slice_done() {
     slice_.start();
   } else {
     const Position committed = services_.engine.committed();
-    next_slice_.start_once(committed != seen_position_ ? busy_rest : idle_rest);
+    const auto rest = committed != seen_position_ ? busy_rest : idle_rest;
+    next_slice_.start_once(rest_until(services_.engine.next_deadline(), wall_clock_ms(), rest));
     seen_position_ = committed;
   }
 }

@@ -218,6 +218,10 @@ class Engine : public Reader {
   // keys) of about `budget` and returns whether more is waiting. Blocks; one thread at a time.
   virtual bool maintain(std::chrono::microseconds budget) = 0;
 
+  // Returns the earliest deadline of a key that `maintain` has not removed yet, or `never`: who calls
+  // `maintain` by then removes keys on time. Never blocks.
+  virtual UnixMs next_deadline() const { return never; }
+
   // Asks `maintain` to compact everything that has anything dead, whatever the thresholds say.
   virtual void request_compaction() = 0;
 
