@@ -1,6 +1,5 @@
 #include "daemon/maintenance.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -8,7 +7,6 @@
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
 #include "daemon/settings.h"
-#include "daemon/wall_clock.h"
 
 namespace kvs::daemon {
 
@@ -20,17 +18,6 @@ namespace {
 constexpr auto slice_budget = 1ms;
 constexpr auto busy_rest = 10ms;
 constexpr auto idle_rest = 50ms;
-// Keys leave on time: with deadlines about, no rest is so long that one that is set meanwhile would
-// be late by more than that, and the next one that is known ends the rest.
-constexpr auto rest_with_deadlines = 20ms;
-
-std::chrono::milliseconds rest_until(UnixMs deadline, UnixMs now, std::chrono::milliseconds rest) {
-  if (deadline == never) return rest;
-  rest = std::min<std::chrono::milliseconds>(rest, rest_with_deadlines);
-  if (deadline <= now) return 1ms;
-  return std::clamp<std::chrono::milliseconds>(
-      std::chrono::milliseconds(std::min<UnixMs>(deadline - now, rest.count())), 1ms, rest);
-}
 }  // namespace
 
 void tell_systemd(std::string_view state) {
@@ -49,11 +36,13 @@ Maintenance::Maintenance(uv::Loop& loop, Services& services, SyncTurn& turn)
           [this] { slice_done(); }),
       each_second_(loop, [this] { each_second(); }),
       next_slice_(loop, [this] { slice_.start(); }),
+      expiry_(loop, services.engine, [this] { tell_if_stopped(); }),
       watchdog_(loop, [] { tell_systemd("WATCHDOG=1"); }) {}
 
 void Maintenance::start() {
   each_second_.start_every(1s);
   next_slice_.start_once(idle_rest);
+  expiry_.start();
   if (const auto interval = watchdog_timeout()) {
     // Twice per interval, as sd_watchdog_enabled(3) advises.
     watchdog_.start_every(std::chrono::duration_cast<std::chrono::milliseconds>(*interval) / 2);
@@ -80,8 +69,7 @@ void Maintenance::slice_done() {
     slice_.start();
   } else {
     const Position committed = services_.engine.committed();
-    const auto rest = committed != seen_position_ ? busy_rest : idle_rest;
-    next_slice_.start_once(rest_until(services_.engine.next_deadline(), wall_clock_ms(), rest));
+    next_slice_.start_once(committed != seen_position_ ? busy_rest : idle_rest);
     seen_position_ = committed;
   }
 }
@@ -91,12 +79,15 @@ void Maintenance::stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   each_second_.stop();
   next_slice_.stop();
+  expiry_.stop();
   watchdog_.stop();
   tell_if_stopped();
 }
 
 void Maintenance::tell_if_stopped() {
-  if (!stopping_ || sync_.running() || slice_.running() || !stopped_) return;
+  if (!stopping_ || sync_.running() || slice_.running() || expiry_.running() || !stopped_) {
+    return;
+  }
   std::exchange(stopped_, nullptr)();
 }
 

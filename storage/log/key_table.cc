@@ -104,10 +104,6 @@ KeyTable::Slot KeyTable::take() {
   return {static_cast<std::uint32_t>(slot >> 32), static_cast<NodeHandle>(slot)};
 }
 
-void KeyTable::prefetch_block(std::uint32_t tag) const {
-  if (!directory_.empty()) __builtin_prefetch(&directory_[index_of(tag)]);
-}
-
 void KeyTable::prefetch_slots(std::uint32_t tag) const {
   if (directory_.empty()) return;
   const DirectoryEntry& entry = directory_[index_of(tag)];

@@ -62,8 +62,7 @@ class KeyTable {
   // Removes any one slot and returns it; the table must not be empty.
   Slot take();
 
-  // Hints for a series of finds, in three steps, each of which needs the one before.
-  void prefetch_block(std::uint32_t tag) const;
+  // Hints for a series of finds, in two steps; the second one profits from the first.
   void prefetch_slots(std::uint32_t tag) const;
   NodeHandle probable_node(std::uint32_t tag) const;
 

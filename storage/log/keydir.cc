@@ -20,8 +20,7 @@ constexpr std::size_t copied_keys_max = 128;
 // A string that must grow by more than this grows with the lock released.
 constexpr std::size_t allocation_under_lock_bytes_max = std::size_t{16} << 10;
 
-// Changes that are applied under one hold of their shards' locks: what a reader may have to wait
-// for, and how many ways to a node are walked side by side.
+// Changes whose ways to a node are walked side by side.
 constexpr std::size_t window_changes = 16;
 // Places that are looked at with each change while an arena has too many holes.
 constexpr std::size_t tidied_places = 16;
@@ -305,12 +304,17 @@ std::optional<Keydir::Found> Keydir::get(Key key, std::string& value) {
 void Keydir::apply(std::span<Change> changes, Visibility visibility) {
   Counts counts;
   if (changes.size() <= window_changes) {
-    // One window: seen together, whether that was asked for or not.
     std::array<Work, window_changes> work;
     for (std::size_t i = 0; i < changes.size(); ++i) {
       work[i] = {place_of(changes[i].key), &changes[i]};
     }
-    apply_together({work.data(), changes.size()}, counts);
+    const std::span used(work.data(), changes.size());
+    if (visibility == Visibility::together && used.size() > 1) {
+      apply_together(used, counts);
+    } else {
+      apply_window(used, Locks::each, counts);
+      counts.publish(*this);
+    }
     return;
   }
   std::vector<Work> work;
@@ -329,7 +333,8 @@ void Keydir::apply_together(std::span<Work> work, Counts& counts) {
   for (const Work& one : work) needed |= std::uint64_t{1} << one.place.shard;
   const ShardLocks locks(shards_.get(), needed);
   for (std::size_t first = 0; first < work.size(); first += window_changes) {
-    apply_window(work.subspan(first, std::min(window_changes, work.size() - first)), counts);
+    apply_window(work.subspan(first, std::min(window_changes, work.size() - first)), Locks::held,
+                 counts);
   }
   counts.publish(*this);
 }
@@ -343,38 +348,50 @@ void Keydir::apply_by_shard(std::span<Work> work, Counts& counts) {
   std::vector<Work> sorted(work.size());
   for (const Work& one : work) sorted[begin[one.place.shard]++] = one;
   for (std::size_t first = 0; first < sorted.size(); first += window_changes) {
-    const auto window =
-        std::span(sorted).subspan(first, std::min(window_changes, sorted.size() - first));
-    std::uint64_t needed = 0;
-    for (const Work& one : window) needed |= std::uint64_t{1} << one.place.shard;
-    const ShardLocks locks(shards_.get(), needed);
-    apply_window(window, counts);
+    apply_window(
+        std::span(sorted).subspan(first, std::min(window_changes, sorted.size() - first)),
+        Locks::each, counts);
   }
   counts.publish(*this);
 }
 
-// With the locks of all its shards held.
-void Keydir::apply_window(std::span<const Work> work, Counts& counts) {
-  // The way to a node is several cache misses long: it is walked for all of them side by side.
-  if (work.size() > 1) {
-    std::array<const DatabaseTable*, window_changes> tables;
-    std::array<NodeHandle, window_changes> nodes;
-    const auto keys = [&](std::size_t i) -> const KeyTable& {
-      return tables[i]->keys[work[i].place.table];
-    };
-    for (std::size_t i = 0; i < work.size(); ++i) {
-      tables[i] = shards_[work[i].place.shard].databases[work[i].change->key.database].get();
-      if (tables[i] != nullptr) keys(i).prefetch_block(work[i].place.tag);
-    }
-    for (std::size_t i = 0; i < work.size(); ++i) {
-      if (tables[i] != nullptr) keys(i).prefetch_slots(work[i].place.tag);
-    }
-    for (std::size_t i = 0; i < work.size(); ++i) {
-      nodes[i] = tables[i] != nullptr ? keys(i).probable_node(work[i].place.tag) : no_node;
-      if (nodes[i] != no_node) tables[i]->nodes.prefetch(nodes[i]);
-    }
+// Calls `step(i)` for each of `work` with the lock of its shard held, taking it for neighbours of
+// one shard at once.
+template <class Step>
+void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) {
+  for (std::size_t i = 0; i < work.size();) {
+    const std::uint32_t shard = work[i].place.shard;
+    std::unique_lock lock(shards_[shard].mutex, std::defer_lock);
+    if (locks == Locks::each) lock.lock();
+    do {
+      step(i);
+      ++i;
+    } while (i < work.size() && work[i].place.shard == shard);
   }
-  for (const Work& one : work) apply_one(shards_[one.place.shard], one, counts);
+}
+
+// The way to a node is several cache misses long: it is walked for all of them side by side, one
+// step after the other. Between steps the locks are free, so that no reader waits for memory that
+// is on its way; what a step finds is only a hint to the next one, which looks again.
+void Keydir::apply_window(std::span<const Work> work, Locks locks, Counts& counts) {
+  if (work.size() > 1) {
+    const auto table_of = [&](std::size_t i) {
+      return shards_[work[i].place.shard].databases[work[i].change->key.database].get();
+    };
+    step_through(work, locks, [&](std::size_t i) {
+      const DatabaseTable* table = table_of(i);
+      if (table != nullptr) table->keys[work[i].place.table].prefetch_slots(work[i].place.tag);
+    });
+    step_through(work, locks, [&](std::size_t i) {
+      const DatabaseTable* table = table_of(i);
+      if (table == nullptr) return;
+      const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
+      if (node != no_node) table->nodes.prefetch(node);
+    });
+  }
+  step_through(work, locks, [&](std::size_t i) {
+    apply_one(shards_[work[i].place.shard], work[i], counts);
+  });
 }
 
 void Keydir::apply_one(Shard& shard, const Work& work, Counts& counts) {
@@ -473,14 +490,14 @@ void Keydir::keep_value(Key key, Lsn lsn, std::string_view value) {
   tidy(table, key.database);
 }
 
-bool Keydir::remove_if(Key key, Lsn lsn) {
+std::optional<Entry> Keydir::remove_if(Key key, Lsn lsn) {
   const Place place = place_of(key);
   Shard& shard = shards_[place.shard];
   Counts counts;
   const std::lock_guard lock(shard.mutex);
   KeyNode node;
   const NodeHandle handle = shard.find_live(key, place, node);
-  if (handle == no_node || node.entry.lsn != lsn) return false;
+  if (handle == no_node || node.entry.lsn != lsn) return std::nullopt;
   DatabaseTable& table = shard.table(key.database);
   table.erase(place, handle, node);
   tidy(table, key.database);
@@ -490,7 +507,7 @@ bool Keydir::remove_if(Key key, Lsn lsn) {
     publish_deadline(place.shard);
   }
   counts.publish(*this);
-  return true;
+  return node.entry;
 }
 
 void Keydir::clear(Database database, Lsn lsn) {

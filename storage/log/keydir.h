@@ -7,7 +7,7 @@
 // The hash of a key, cut to 41 bits, places it: 5 bits choose one of 32 shards, 4 bits one of its
 // tables, 32 bits order the keys inside. A shard is a mutex and what it guards, and no shard is
 // ever locked across I/O or a caller's code, so that readers wait for memory work only, and for
-// that of 16 changes at most (unless a batch has to be seen together). A table is a directory of
+// that of few changes (unless a batch has to be seen together). A table is a directory of
 // small sorted blocks (key_table.h) that grows by one small split at a time, and a SCAN cursor is
 // simply the next hash to visit.
 //
@@ -114,8 +114,9 @@ class Keydir {
   // Keeps a copy of a value read from disk, if the entry still has that LSN.
   void keep_value(Key key, Lsn lsn, std::string_view value);
 
-  // Removes the entry if it still has that LSN, and returns whether it did.
-  bool remove_if(Key key, Lsn lsn);
+  // Removes the entry if it still has that LSN, and returns it as it was (compaction may have moved
+  // the record since the caller learnt of it).
+  std::optional<Entry> remove_if(Key key, Lsn lsn);
 
   // Removes the entries of `database` with an LSN below `lsn`, for every reader at once; records
   // older than that are ignored from now on. Takes constant time when nothing newer is there (only
@@ -180,7 +181,10 @@ class Keydir {
   Place place_of(Key key) const;
   void apply_together(std::span<Work> work, Counts& counts);
   void apply_by_shard(std::span<Work> work, Counts& counts);
-  void apply_window(std::span<const Work> work, Counts& counts);
+  enum class Locks : std::uint8_t { held, each };  // by the caller; taken step by step
+  void apply_window(std::span<const Work> work, Locks locks, Counts& counts);
+  template <class Step>
+  void step_through(std::span<const Work> work, Locks locks, Step&& step);
   void apply_one(Shard& shard, const Work& work, Counts& counts);
   // A step of giving back what deleted nodes have left, if that is too much.
   void tidy(DatabaseTable& table, Database database);

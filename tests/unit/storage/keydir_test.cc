@@ -288,8 +288,8 @@ TEST_CASE("random operations agree with a map") {
       REQUIRE(keydir.relocate({database, name}, found->entry.lsn, found->entry.location, to));
       expected->second.entry.location = to;
       if (random() % 10 == 0) {
-        REQUIRE_FALSE(keydir.remove_if({database, name}, found->entry.lsn - 1));
-        REQUIRE(keydir.remove_if({database, name}, found->entry.lsn));
+        REQUIRE_FALSE(keydir.remove_if({database, name}, found->entry.lsn - 1).has_value());
+        REQUIRE(keydir.remove_if({database, name}, found->entry.lsn).has_value());
         model.erase(expected);
       }
     }
@@ -484,7 +484,7 @@ TEST_CASE("a scan with any cursor ends, and its visitor may use the index") {
   CHECK(keydir.scan(0, 0, std::numeric_limits<std::size_t>::max(),
                     [&](std::string_view name, const Entry& entry) {
                       CHECK(keydir.find({0, name}) == entry);
-                      CHECK(keydir.remove_if({0, name}, entry.lsn));
+                      CHECK(keydir.remove_if({0, name}, entry.lsn).has_value());
                       ++visited;
                     }) == 0);
   CHECK(visited == 100);
@@ -647,7 +647,7 @@ TEST_CASE("scans stay exact while keys of changing sizes come, go and are cleare
         } else {
           auto victim = others.lower_bound(std::to_string(random() % (lsn + 1)));
           if (victim == others.end()) victim = others.begin();
-          REQUIRE(keydir.remove_if({0, victim->first}, victim->second));
+          REQUIRE(keydir.remove_if({0, victim->first}, victim->second).has_value());
           others.erase(victim);
         }
       }
@@ -696,7 +696,7 @@ TEST_CASE("expired keys come earliest first, over all databases, and stay") {
   keydir.expired(5000, 1000, expired);
   CHECK(expired.size() == 500);
   CHECK(keydir.next_deadline() == 10);
-  CHECK(keydir.remove_if({1, "1"}, 1));
+  CHECK(keydir.remove_if({1, "1"}, 1).has_value());
   CHECK(keydir.next_deadline() == 20);
   put(keydir, {2, "2"}, ++lsn, "v");  // no deadline any more
   CHECK(keydir.next_deadline() == 30);
