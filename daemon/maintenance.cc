@@ -36,11 +36,13 @@ Maintenance::Maintenance(uv::Loop& loop, Services& services, SyncTurn& turn)
           [this] { slice_done(); }),
       each_second_(loop, [this] { each_second(); }),
       next_slice_(loop, [this] { slice_.start(); }),
+      expiry_(loop, services.engine, [this] { tell_if_stopped(); }),
       watchdog_(loop, [] { tell_systemd("WATCHDOG=1"); }) {}
 
 void Maintenance::start() {
   each_second_.start_every(1s);
   next_slice_.start_once(idle_rest);
+  expiry_.start();
   if (const auto interval = watchdog_timeout()) {
     // Twice per interval, as sd_watchdog_enabled(3) advises.
     watchdog_.start_every(std::chrono::duration_cast<std::chrono::milliseconds>(*interval) / 2);
@@ -77,12 +79,15 @@ void Maintenance::stop(std::function<void()> stopped) {
   stopped_ = std::move(stopped);
   each_second_.stop();
   next_slice_.stop();
+  expiry_.stop();
   watchdog_.stop();
   tell_if_stopped();
 }
 
 void Maintenance::tell_if_stopped() {
-  if (!stopping_ || sync_.running() || slice_.running() || !stopped_) return;
+  if (!stopping_ || sync_.running() || slice_.running() || expiry_.running() || !stopped_) {
+    return;
+  }
   std::exchange(stopped_, nullptr)();
 }
 

@@ -1,4 +1,4 @@
-// maintenance.h - what happens by the clock: the everysec sync, slices of compaction, the watchdog.
+// maintenance.h - what happens by the clock: the everysec sync, slices of compaction, expiry, the watchdog.
 //
 // Runs on main's loop; the work itself goes to the pool, one slice of each kind at a time, so that
 // neither a slow disk nor a long compaction keeps more than one pool thread busy.
@@ -9,6 +9,7 @@
 
 #include "daemon/context.h"
 #include "daemon/durability.h"
+#include "daemon/expiry.h"
 #include "protocol/uv/loop.h"
 #include "protocol/uv/pool_work.h"
 #include "protocol/uv/timer.h"
@@ -42,6 +43,7 @@ class Maintenance {
   Position seen_position_ = 0;
   uv::Timer each_second_;
   uv::Timer next_slice_;
+  Expiry expiry_;
   uv::Timer watchdog_;
   bool stopping_ = false;
   std::function<void()> stopped_;

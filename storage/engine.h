@@ -218,6 +218,13 @@ class Engine : public Reader {
   // keys) of about `budget` and returns whether more is waiting. Blocks; one thread at a time.
   virtual bool maintain(std::chrono::microseconds budget) = 0;
 
+  // Removes keys past their deadline for about `budget` and returns whether more are waiting.
+  // `maintain` does it as well; this may run beside it, and never waits for a disk. One thread at a
+  // time. An engine that does all its expiry in `maintain` leaves this and next_deadline() alone.
+  virtual bool expire(std::chrono::microseconds /*budget*/) { return false; }
+  // Returns the earliest deadline of a key that was not removed yet, or `never`. Never blocks.
+  virtual UnixMs next_deadline() const { return never; }
+
   // Asks `maintain` to compact everything that has anything dead, whatever the thresholds say.
   virtual void request_compaction() = 0;
 

@@ -1,6 +1,7 @@
 #include "storage/log/keydir.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <iterator>
 #include <mutex>
@@ -19,15 +20,14 @@ constexpr std::size_t copied_keys_max = 128;
 // A string that must grow by more than this grows with the lock released.
 constexpr std::size_t allocation_under_lock_bytes_max = std::size_t{16} << 10;
 
-// What a shard knows of one database. Its nodes lie in the shard's arena.
-struct DatabaseTable {
-  KeyTable keys;
-  Deadlines deadlines;
-  std::uint64_t removals = 0;  // nodes that only remember a removal (recovery)
-  Lsn newest = 0;              // no node has a greater LSN
-
-  std::uint64_t live_keys() const { return keys.size() - removals; }
-};
+// Changes whose ways to a node are walked side by side.
+constexpr std::size_t window_changes = 16;
+// Places that are looked at with each change while an arena has too many holes.
+constexpr std::size_t tidied_places = 16;
+// Slots whose copies are looked at in one step, and the part of the positions that one round over
+// all slots takes.
+constexpr std::size_t forgotten_slots = 32;
+constexpr std::uint64_t rounds_per_reuse = 16;
 
 // Scrambles a counter into a random number (splitmix64).
 std::uint64_t scrambled(std::uint64_t number) {
@@ -38,41 +38,94 @@ std::uint64_t scrambled(std::uint64_t number) {
 
 }  // namespace
 
+// What a shard knows of one database. Its keys are spread over several tables, so that the
+// directory of none grows so large that doubling it would take long.
+struct Keydir::DatabaseTable {
+  explicit DatabaseTable(bool with_copies) : nodes(with_copies) {}
+
+  std::array<KeyTable, tables_count> keys;
+  NodeArena nodes;
+  Deadlines deadlines;
+  std::uint64_t removals = 0;  // nodes that only remember a removal (recovery)
+  Lsn newest = 0;              // no node has a greater LSN
+  std::size_t drained = 0;     // tables that are empty already (drain_cleared)
+
+  std::uint64_t slots() const {
+    std::uint64_t slots = 0;
+    for (const KeyTable& table : keys) slots += table.size();
+    return slots;
+  }
+  std::uint64_t live_keys() const { return slots() - removals; }
+  std::uint64_t memory_bytes() const {
+    std::uint64_t bytes = sizeof *this + nodes.memory_bytes() + deadlines.memory_bytes();
+    for (const KeyTable& table : keys) bytes += table.memory_bytes();
+    return bytes;
+  }
+
+  // Also finds nodes that remember a removal.
+  NodeHandle find_node(std::string_view name, Place place) const {
+    return keys[place.table].find(place.tag,
+                                  [&](NodeHandle node) { return nodes.key(node) == name; });
+  }
+
+  void insert(std::string_view name, Place place, const KeyNode& node) {
+    const NodeHandle handle = nodes.create(node, name);
+    keys[place.table].insert(place.tag, handle);
+    if (node.entry.expire_at != never) deadlines.insert(node.entry.expire_at, handle);
+    if (node.removed) ++removals;
+    newest = std::max(newest, node.entry.lsn);
+  }
+
+  // Replaces `before`, which `handle` names, by `after`.
+  void update(Place place, NodeHandle handle, const KeyNode& before, const KeyNode& after) {
+    const NodeHandle now = nodes.update(handle, after);
+    if (now != handle) keys[place.table].replace(place.tag, handle, now);
+    if (now != handle || before.entry.expire_at != after.entry.expire_at) {
+      if (before.entry.expire_at != never) deadlines.erase(before.entry.expire_at, handle);
+      if (after.entry.expire_at != never) deadlines.insert(after.entry.expire_at, now);
+    }
+    if (before.removed) --removals;
+    if (after.removed) ++removals;
+    newest = std::max(newest, after.entry.lsn);
+  }
+
+  void erase(Place place, NodeHandle handle, const KeyNode& node) {
+    if (node.entry.expire_at != never) deadlines.erase(node.entry.expire_at, handle);
+    if (node.removed) --removals;
+    keys[place.table].erase(place.tag, handle);
+    nodes.destroy(handle);
+  }
+};
+
 struct alignas(64) Keydir::Shard {
   mutable std::mutex mutex;
   // All below is guarded by `mutex`.
-  NodeArena nodes;
   ValueRing ring;
   std::array<std::unique_ptr<DatabaseTable>, databases_count> databases;  // null: never used
   std::array<Lsn, databases_count> cleared_lsn{};
   std::vector<std::unique_ptr<DatabaseTable>> cleared;
+  // Where forget_old_copies goes on, and when.
+  struct Forgetting {
+    std::size_t database = 0;
+    std::size_t table = 0;
+    std::uint64_t tag = 0;  // 2^32: the table is done
+    std::uint64_t next_at_units = 0;
+  } forgetting;
 
   DatabaseTable& table(Database database) {
     auto& table = databases[database];
-    if (table == nullptr) table = std::make_unique<DatabaseTable>();
+    if (table == nullptr) table = std::make_unique<DatabaseTable>(ring.capacity_bytes() > 0);
     return *table;
   }
 
-  // Also finds nodes that remember a removal.
-  NodeHandle find_node(Key key, std::uint32_t tag) const {
+  // Finds a present key; `table` is set if it returns something.
+  NodeHandle find_live(Key key, Place place, KeyNode& node) const {
     const auto& table = databases[key.database];
     if (table == nullptr) return no_node;
-    return table->keys.find(tag, [&](NodeHandle node) { return nodes.key(node) == key.name; });
-  }
-
-  // Finds a present key.
-  NodeHandle find_live(Key key, std::uint32_t tag, KeyNode& node) const {
-    const NodeHandle handle = find_node(key, tag);
+    const NodeHandle handle = table->find_node(key.name, place);
     if (handle == no_node) return no_node;
-    node = nodes.read(handle);
+    node = table->nodes.read(handle);
     return node.removed ? no_node : handle;
-  }
-
-  void erase(DatabaseTable& table, std::uint32_t tag, NodeHandle handle, const KeyNode& node) {
-    if (node.entry.expire_at != never) table.deadlines.erase(node.entry.expire_at, handle);
-    if (node.removed) --table.removals;
-    table.keys.erase(tag, handle);
-    nodes.destroy(handle);
   }
 
   UnixMs earliest_deadline() const {
@@ -84,6 +137,83 @@ struct alignas(64) Keydir::Shard {
     }
     return earliest;
   }
+
+  RingPosition append(std::string_view value) {
+    const RingPosition position = ring.append(value);
+    if (ring.appended_units() >= forgetting.next_at_units) forget_old_copies();
+    return position;
+  }
+
+  // Positions in the ring are used again: long before that, whoever remembers one must have
+  // forgotten it. So as the ring moves on, a walk over all nodes moves on with it.
+  void forget_old_copies();
+};
+
+void Keydir::Shard::forget_old_copies() {
+  std::uint64_t slots = 0;
+  for (const auto& table : databases) {
+    if (table != nullptr) slots += table->slots();
+  }
+  const std::uint64_t round_units = ring.reused_after_units() / rounds_per_reuse;
+  while (ring.appended_units() >= forgetting.next_at_units) {
+    if (slots == 0) {
+      forgetting.next_at_units = ring.appended_units() + round_units;
+      return;
+    }
+    std::size_t looked_at = 0;
+    // One round at most, however few slots there are.
+    for (std::size_t tables = 0; tables < databases_count * tables_count; ++tables) {
+      if (const auto& table = databases[forgetting.database]; table != nullptr) {
+        if (forgetting.tag <= UINT32_MAX) {
+          NodeArena& nodes = table->nodes;
+          std::uint64_t next = std::uint64_t{UINT32_MAX} + 1;
+          std::uint64_t last = next;
+          table->keys[forgetting.table].walk(
+              static_cast<std::uint32_t>(forgetting.tag), [&](KeyTable::Slot slot) {
+                if (looked_at >= forgotten_slots && slot.tag != last) {
+                  next = slot.tag;
+                  return false;
+                }
+                last = slot.tag;
+                ++looked_at;
+                const RingPosition position = nodes.ring_position(slot.node);
+                if (position != 0 && !ring.holds(position)) nodes.forget_ring_position(slot.node);
+                return true;
+              });
+          forgetting.tag = next;
+        }
+        if (forgetting.tag <= UINT32_MAX) break;
+      }
+      forgetting.tag = 0;
+      if (++forgetting.table < tables_count) continue;
+      forgetting.table = 0;
+      forgetting.database = (forgetting.database + 1) % databases_count;
+    }
+    // Its share of a round. Rounded down: rather too early.
+    forgetting.next_at_units += std::max<std::uint64_t>(round_units * looked_at / slots, 1);
+  }
+}
+
+// Locks of some shards, taken in the order of their numbers.
+class Keydir::ShardLocks {
+ public:
+  // Bit i of `needed`: shard i.
+  ShardLocks(Shard* shards, std::uint64_t needed) : shards_(shards), held_(needed) {
+    for (std::uint64_t rest = held_; rest != 0; rest &= rest - 1) {
+      shards_[std::countr_zero(rest)].mutex.lock();
+    }
+  }
+  ~ShardLocks() {
+    for (std::uint64_t rest = held_; rest != 0; rest &= rest - 1) {
+      shards_[std::countr_zero(rest)].mutex.unlock();
+    }
+  }
+  ShardLocks(const ShardLocks&) = delete;
+  ShardLocks& operator=(const ShardLocks&) = delete;
+
+ private:
+  Shard* shards_;
+  std::uint64_t held_;
 };
 
 // So that who asks for a number of keys sees it before or after a batch, not in between.
@@ -113,13 +243,14 @@ class Keydir::Counts {
   unsigned touched_ = 0;
 };
 
-Keydir::Keydir(const HashKey& hash_key, std::uint64_t cache_bytes)
+Keydir::Keydir(const HashKey& hash_key, std::uint64_t cache_bytes, unsigned ring_position_bits)
     : shards_(std::make_unique<Shard[]>(shards_count)), random_state_(hash_of(hash_key, "random")) {
   for (std::size_t i = 0; i < databases_count; ++i) {
     hash_keys_[i] = derived(hash_key, static_cast<std::uint8_t>(i));
   }
   for (std::size_t i = 0; i < shards_count; ++i) {
-    shards_[i].ring.set_capacity(static_cast<std::size_t>(cache_bytes / shards_count));
+    shards_[i].ring.set_capacity(static_cast<std::size_t>(cache_bytes / shards_count),
+                                 ring_position_bits);
   }
 }
 
@@ -129,7 +260,9 @@ Keydir::Place Keydir::place_of(Key key) const {
   assert(key.database < databases_count);
   const std::uint64_t hash = hash_of(hash_keys_[key.database], key.name);
   return {.shard = static_cast<std::uint32_t>(hash >> (64 - shard_bits)),
-          .tag = static_cast<std::uint32_t>(hash >> (32 - shard_bits))};
+          .table = static_cast<std::uint32_t>(hash >> (64 - shard_bits - table_bits) &
+                                              (tables_count - 1)),
+          .tag = static_cast<std::uint32_t>(hash >> (32 - shard_bits - table_bits))};
 }
 
 std::optional<Entry> Keydir::find(Key key) const {
@@ -137,7 +270,7 @@ std::optional<Entry> Keydir::find(Key key) const {
   const Shard& shard = shards_[place.shard];
   const std::lock_guard lock(shard.mutex);
   KeyNode node;
-  if (shard.find_live(key, place.tag, node) == no_node) return std::nullopt;
+  if (shard.find_live(key, place, node) == no_node) return std::nullopt;
   return node.entry;
 }
 
@@ -147,7 +280,7 @@ std::optional<Keydir::Found> Keydir::get(Key key, std::string& value) {
   std::unique_lock lock(shard.mutex);
   for (;;) {
     KeyNode node;
-    const NodeHandle handle = shard.find_live(key, place.tag, node);
+    const NodeHandle handle = shard.find_live(key, place, node);
     if (handle == no_node) return std::nullopt;
     if (!shard.ring.holds(node.ring_position)) return Found{node.entry, false};
     const auto bytes = static_cast<std::size_t>(node.entry.value_bytes);
@@ -160,7 +293,9 @@ std::optional<Keydir::Found> Keydir::get(Key key, std::string& value) {
     }
     shard.ring.copy(node.ring_position, bytes, value);
     if (shard.ring.is_old(node.ring_position)) {
-      shard.nodes.set_ring_position(handle, shard.ring.append(value));
+      const KeyNode before = node;
+      node.ring_position = shard.append(value);
+      shard.table(key.database).update(place, handle, before, node);
     }
     return Found{node.entry, true};
   }
@@ -168,107 +303,124 @@ std::optional<Keydir::Found> Keydir::get(Key key, std::string& value) {
 
 void Keydir::apply(std::span<Change> changes, Visibility visibility) {
   Counts counts;
-  if (changes.size() == 1) {
-    Work work{place_of(changes.front().key), &changes.front()};
-    apply_by_shard({&work, 1}, counts);
-  } else {
-    std::vector<Work> work;
-    work.reserve(changes.size());
-    for (Change& change : changes) work.push_back({place_of(change.key), &change});
-    if (visibility == Visibility::together) {
-      apply_together(work, counts);
-    } else {
-      apply_by_shard(work, counts);
+  if (changes.size() <= window_changes) {
+    std::array<Work, window_changes> work;
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+      work[i] = {place_of(changes[i].key), &changes[i]};
     }
+    const std::span used(work.data(), changes.size());
+    if (visibility == Visibility::together && used.size() > 1) {
+      apply_together(used, counts);
+    } else {
+      apply_window(used, Locks::each, counts);
+      counts.publish(*this);
+    }
+    return;
+  }
+  std::vector<Work> work;
+  work.reserve(changes.size());
+  for (Change& change : changes) work.push_back({place_of(change.key), &change});
+  if (visibility == Visibility::together) {
+    apply_together(work, counts);
+  } else {
+    apply_by_shard(work, counts);
   }
 }
 
-// Holds all shards' locks that it needs at once, taken in the order of the shards.
+// Holds all shards' locks that it needs at once.
 void Keydir::apply_together(std::span<Work> work, Counts& counts) {
-  std::array<std::unique_lock<std::mutex>, shards_count> locks;
   std::uint64_t needed = 0;
   for (const Work& one : work) needed |= std::uint64_t{1} << one.place.shard;
-  for (std::size_t i = 0; i < shards_count; ++i) {
-    if (needed >> i & 1) locks[i] = std::unique_lock(shards_[i].mutex);
+  const ShardLocks locks(shards_.get(), needed);
+  for (std::size_t first = 0; first < work.size(); first += window_changes) {
+    apply_window(work.subspan(first, std::min(window_changes, work.size() - first)), Locks::held,
+                 counts);
   }
-  apply_locked(work, counts);
   counts.publish(*this);
 }
 
+// In windows, most of which need one lock only.
 void Keydir::apply_by_shard(std::span<Work> work, Counts& counts) {
-  if (work.size() > 1) {
-    // Stable: changes of one key stay in order.
-    std::array<std::uint32_t, shards_count + 1> begin{};
-    for (const Work& one : work) ++begin[one.place.shard + 1];
-    for (std::size_t i = 1; i <= shards_count; ++i) begin[i] += begin[i - 1];
-    std::vector<Work> sorted(work.size());
-    for (const Work& one : work) sorted[begin[one.place.shard]++] = one;
-    std::copy(sorted.begin(), sorted.end(), work.begin());
-  }
-  for (std::size_t first = 0; first < work.size();) {
-    const std::uint32_t shard = work[first].place.shard;
-    std::size_t end = first + 1;
-    while (end < work.size() && work[end].place.shard == shard) ++end;
-    const std::lock_guard lock(shards_[shard].mutex);
-    apply_locked(work.subspan(first, end - first), counts);
-    first = end;
+  // Stable: changes of one key stay in order.
+  std::array<std::uint32_t, shards_count + 1> begin{};
+  for (const Work& one : work) ++begin[one.place.shard + 1];
+  for (std::size_t i = 1; i <= shards_count; ++i) begin[i] += begin[i - 1];
+  std::vector<Work> sorted(work.size());
+  for (const Work& one : work) sorted[begin[one.place.shard]++] = one;
+  for (std::size_t first = 0; first < sorted.size(); first += window_changes) {
+    apply_window(
+        std::span(sorted).subspan(first, std::min(window_changes, sorted.size() - first)),
+        Locks::each, counts);
   }
   counts.publish(*this);
 }
 
-void Keydir::apply_locked(std::span<const Work> work, Counts& counts) {
-  // The way to a node is three cache misses long. A batch walks it for several keys at once.
-  constexpr std::size_t ahead = 16;
-  for (std::size_t first = 0; first < work.size(); first += ahead) {
-    const auto some = work.subspan(first, std::min(ahead, work.size() - first));
-    if (some.size() > 1) {
-      const auto table_of = [&](const Work& one) {
-        return shards_[one.place.shard].databases[one.change->key.database].get();
-      };
-      for (const Work& one : some) {
-        if (const auto* table = table_of(one)) table->keys.prefetch_block(one.place.tag);
-      }
-      for (const Work& one : some) {
-        if (const auto* table = table_of(one)) table->keys.prefetch_slots(one.place.tag);
-      }
-      for (const Work& one : some) {
-        const auto* table = table_of(one);
-        if (table == nullptr) continue;
-        const NodeHandle node = table->keys.probable_node(one.place.tag);
-        if (node != no_node) shards_[one.place.shard].nodes.prefetch(node);
-      }
-    }
-    for (const Work& one : some) apply_one(shards_[one.place.shard], one, counts);
+// Calls `step(i)` for each of `work` with the lock of its shard held, taking it for neighbours of
+// one shard at once.
+template <class Step>
+void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) {
+  for (std::size_t i = 0; i < work.size();) {
+    const std::uint32_t shard = work[i].place.shard;
+    std::unique_lock lock(shards_[shard].mutex, std::defer_lock);
+    if (locks == Locks::each) lock.lock();
+    do {
+      step(i);
+      ++i;
+    } while (i < work.size() && work[i].place.shard == shard);
   }
+}
+
+// The way to a node is several cache misses long: it is walked for all of them side by side, one
+// step after the other. Between steps the locks are free, so that no reader waits for memory that
+// is on its way; what a step finds is only a hint to the next one, which looks again.
+void Keydir::apply_window(std::span<const Work> work, Locks locks, Counts& counts) {
+  if (work.size() > 1) {
+    const auto table_of = [&](std::size_t i) {
+      return shards_[work[i].place.shard].databases[work[i].change->key.database].get();
+    };
+    step_through(work, locks, [&](std::size_t i) {
+      const DatabaseTable* table = table_of(i);
+      if (table != nullptr) table->keys[work[i].place.table].prefetch_slots(work[i].place.tag);
+    });
+    step_through(work, locks, [&](std::size_t i) {
+      const DatabaseTable* table = table_of(i);
+      if (table == nullptr) return;
+      const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
+      if (node != no_node) table->nodes.prefetch(node);
+    });
+  }
+  step_through(work, locks, [&](std::size_t i) {
+    apply_one(shards_[work[i].place.shard], work[i], counts);
+  });
 }
 
 void Keydir::apply_one(Shard& shard, const Work& work, Counts& counts) {
   Change& change = *work.change;
+  const Place place = work.place;
   const Database database = change.key.database;
-  const std::uint32_t tag = work.place.tag;
   change.applied = false;
   change.replaced.reset();
   if (change.lsn < shard.cleared_lsn[database]) return;
   assert(!change.entry || change.entry->lsn == change.lsn);
 
-  const NodeHandle handle = shard.find_node(change.key, tag);
+  DatabaseTable& table = shard.table(database);
+  const NodeHandle handle = table.find_node(change.key.name, place);
   KeyNode before;
   before.removed = true;
   if (handle != no_node) {
-    before = shard.nodes.read(handle);
+    before = table.nodes.read(handle);
     if (change.lsn <= before.entry.lsn) return;
   }
   change.applied = true;
   if (!before.removed) change.replaced = before.entry;
 
-  const bool remember_removal = !change.entry && recovering_.load(std::memory_order_relaxed);
   KeyNode after;
   after.removed = !change.entry;
   if (change.entry) {
     after.entry = *change.entry;
     if (change.value) {
       assert(change.value->size() == change.entry->value_bytes);
-      after.ring_position = shard.ring.append(*change.value);
+      after.ring_position = shard.append(*change.value);
     }
   } else {
     after.entry.lsn = change.lsn;
@@ -281,27 +433,27 @@ void Keydir::apply_one(Shard& shard, const Work& work, Counts& counts) {
     counts.add_volatile(database, deadline_after != never ? 1 : -1);
   }
 
-  if (!change.entry && !remember_removal) {
-    if (handle != no_node) shard.erase(shard.table(database), tag, handle, before);
+  const bool stored = change.entry || recovering_.load(std::memory_order_relaxed);
+  if (handle == no_node) {
+    if (stored) table.insert(change.key.name, place, after);
+  } else if (stored) {
+    table.update(place, handle, before, after);
   } else {
-    DatabaseTable& table = shard.table(database);
-    table.newest = std::max(table.newest, change.lsn);
-    if (handle != no_node && before.removed) --table.removals;
-    if (after.removed) ++table.removals;
-    NodeHandle now = no_node;
-    if (handle == no_node) {
-      now = shard.nodes.create(after, change.key.name);
-      table.keys.insert(tag, now);
-    } else {
-      now = shard.nodes.update(handle, after);
-      if (now != handle) table.keys.replace(tag, handle, now);
-    }
-    if (deadline_before != deadline_after || now != handle) {
-      if (deadline_before != never) table.deadlines.erase(deadline_before, handle);
-      if (deadline_after != never) table.deadlines.insert(deadline_after, now);
-    }
+    table.erase(place, handle, before);
   }
-  if (deadline_before != deadline_after) publish_deadline(work.place.shard);
+  tidy(table, database);
+  if (deadline_before != deadline_after) publish_deadline(place.shard);
+}
+
+void Keydir::tidy(DatabaseTable& table, Database database) {
+  table.nodes.tidy(tidied_places, [&](NodeHandle old, NodeHandle now) {
+    const Place place = place_of({database, table.nodes.key(now)});
+    table.keys[place.table].replace(place.tag, old, now);
+    if (const UnixMs deadline = table.nodes.read(now).entry.expire_at; deadline != never) {
+      table.deadlines.erase(deadline, old);
+      table.deadlines.insert(deadline, now);
+    }
+  });
 }
 
 void Keydir::publish_deadline(std::size_t shard) {
@@ -313,18 +465,13 @@ bool Keydir::relocate(Key key, Lsn lsn, const Location& from, const Location& to
   Shard& shard = shards_[place.shard];
   const std::lock_guard lock(shard.mutex);
   KeyNode node;
-  const NodeHandle handle = shard.find_live(key, place.tag, node);
+  const NodeHandle handle = shard.find_live(key, place, node);
   if (handle == no_node || node.entry.lsn != lsn || node.entry.location != from) return false;
+  const KeyNode before = node;
   node.entry.location = to;
-  const NodeHandle now = shard.nodes.update(handle, node);
-  if (now != handle) {
-    DatabaseTable& table = shard.table(key.database);
-    table.keys.replace(place.tag, handle, now);
-    if (node.entry.expire_at != never) {
-      table.deadlines.erase(node.entry.expire_at, handle);
-      table.deadlines.insert(node.entry.expire_at, now);
-    }
-  }
+  DatabaseTable& table = shard.table(key.database);
+  table.update(place, handle, before, node);
+  tidy(table, key.database);
   return true;
 }
 
@@ -333,34 +480,39 @@ void Keydir::keep_value(Key key, Lsn lsn, std::string_view value) {
   Shard& shard = shards_[place.shard];
   const std::lock_guard lock(shard.mutex);
   KeyNode node;
-  const NodeHandle handle = shard.find_live(key, place.tag, node);
+  const NodeHandle handle = shard.find_live(key, place, node);
   if (handle == no_node || node.entry.lsn != lsn || shard.ring.holds(node.ring_position)) return;
   assert(value.size() == node.entry.value_bytes);
-  shard.nodes.set_ring_position(handle, shard.ring.append(value));
+  const KeyNode before = node;
+  node.ring_position = shard.append(value);
+  DatabaseTable& table = shard.table(key.database);
+  table.update(place, handle, before, node);
+  tidy(table, key.database);
 }
 
-bool Keydir::remove_if(Key key, Lsn lsn) {
+std::optional<Entry> Keydir::remove_if(Key key, Lsn lsn) {
   const Place place = place_of(key);
   Shard& shard = shards_[place.shard];
   Counts counts;
   const std::lock_guard lock(shard.mutex);
   KeyNode node;
-  const NodeHandle handle = shard.find_live(key, place.tag, node);
-  if (handle == no_node || node.entry.lsn != lsn) return false;
-  shard.erase(shard.table(key.database), place.tag, handle, node);
+  const NodeHandle handle = shard.find_live(key, place, node);
+  if (handle == no_node || node.entry.lsn != lsn) return std::nullopt;
+  DatabaseTable& table = shard.table(key.database);
+  table.erase(place, handle, node);
+  tidy(table, key.database);
   counts.add_key(key.database, -1);
   if (node.entry.expire_at != never) {
     counts.add_volatile(key.database, -1);
     publish_deadline(place.shard);
   }
   counts.publish(*this);
-  return true;
+  return node.entry;
 }
 
 void Keydir::clear(Database database, Lsn lsn) {
   assert(database < databases_count);
-  std::array<std::unique_lock<std::mutex>, shards_count> locks;
-  for (std::size_t i = 0; i < shards_count; ++i) locks[i] = std::unique_lock(shards_[i].mutex);
+  const ShardLocks locks(shards_.get(), (std::uint64_t{1} << shards_count) - 1);
   std::uint64_t keys = 0;
   std::uint64_t volatiles = 0;
   for (std::size_t i = 0; i < shards_count; ++i) {
@@ -372,31 +524,27 @@ void Keydir::clear(Database database, Lsn lsn) {
     volatiles += old->deadlines.size();
     if (old->newest >= lsn) {
       // Recovery met newer records first: they move to the new table.
-      std::vector<KeyTable::Slot> newer;
-      old->keys.walk(0, [&](KeyTable::Slot slot) {
-        if (shard.nodes.read(slot.node).entry.lsn >= lsn) newer.push_back(slot);
-        return true;
-      });
       DatabaseTable& table = shard.table(database);
-      table.newest = old->newest;
-      for (const auto& [tag, handle] : newer) {
-        const KeyNode node = shard.nodes.read(handle);
-        old->keys.erase(tag, handle);
-        table.keys.insert(tag, handle);
-        if (node.removed) {
-          --old->removals;
-          ++table.removals;
-        }
-        if (node.entry.expire_at != never) {
-          old->deadlines.erase(node.entry.expire_at, handle);
-          table.deadlines.insert(node.entry.expire_at, handle);
+      for (std::size_t number = 0; number < tables_count; ++number) {
+        std::vector<KeyTable::Slot> newer;
+        old->keys[number].walk(0, [&](KeyTable::Slot slot) {
+          if (old->nodes.read(slot.node).entry.lsn >= lsn) newer.push_back(slot);
+          return true;
+        });
+        for (const auto& [tag, handle] : newer) {
+          const Place place{.shard = static_cast<std::uint32_t>(i),
+                            .table = static_cast<std::uint32_t>(number),
+                            .tag = tag};
+          const KeyNode node = old->nodes.read(handle);
+          table.insert(old->nodes.key(handle), place, node);
+          old->erase(place, handle, node);
         }
       }
       keys -= table.live_keys();
       volatiles -= table.deadlines.size();
     }
     publish_deadline(i);
-    if (old->keys.size() > 0) shard.cleared.push_back(std::move(old));
+    if (old->slots() > 0) shard.cleared.push_back(std::move(old));
   }
   keys_[database] -= keys;
   volatiles_[database] -= volatiles;
@@ -405,33 +553,33 @@ void Keydir::clear(Database database, Lsn lsn) {
 std::size_t Keydir::drain_cleared(std::size_t entries_max,
                                   const std::function<void(const Entry&)>& visit) {
   std::size_t drained = 0;
-  std::vector<Entry> entries;
-  for (std::size_t i = 0; i < shards_count && drained < entries_max;) {
+  for (std::size_t i = 0; i < shards_count && drained < entries_max; ++i) {
     Shard& shard = shards_[i];
-    std::unique_ptr<DatabaseTable> emptied;  // freed with the lock released
-    bool more = false;
-    entries.clear();
-    {
-      const std::lock_guard lock(shard.mutex);
-      if (!shard.cleared.empty()) {
-        KeyTable& keys = shard.cleared.back()->keys;
-        const std::size_t wanted = std::min(copied_keys_max, entries_max - drained);
-        while (entries.size() < wanted && keys.size() > 0) {
-          const NodeHandle handle = keys.take().node;
-          const KeyNode node = shard.nodes.read(handle);
-          if (!node.removed) entries.push_back(node.entry);
-          shard.nodes.destroy(handle);
-        }
-        if (keys.size() == 0) {
-          emptied = std::move(shard.cleared.back());
-          shard.cleared.pop_back();
-        }
-        more = !shard.cleared.empty();
+    for (;;) {
+      // Nobody else sees it while we have it: no lock is needed for the work itself.
+      std::unique_ptr<DatabaseTable> table;
+      {
+        const std::lock_guard lock(shard.mutex);
+        if (shard.cleared.empty()) break;
+        table = std::move(shard.cleared.back());
+        shard.cleared.pop_back();
       }
+      while (table->drained < tables_count && drained < entries_max) {
+        KeyTable& keys = table->keys[table->drained];
+        if (keys.size() == 0) {
+          ++table->drained;
+          continue;
+        }
+        const KeyNode node = table->nodes.read(keys.take().node);
+        if (node.removed) continue;
+        visit(node.entry);
+        ++drained;
+      }
+      if (table->drained == tables_count) continue;  // frees it
+      const std::lock_guard lock(shard.mutex);
+      shard.cleared.push_back(std::move(table));
+      break;
     }
-    for (const Entry& entry : entries) visit(entry);
-    drained += entries.size();
-    if (!more) ++i;
   }
   return drained;
 }
@@ -445,16 +593,23 @@ void Keydir::end_recovery() {
   for (std::size_t i = 0; i < shards_count; ++i) {
     Shard& shard = shards_[i];
     const std::lock_guard lock(shard.mutex);
-    for (auto& table : shard.databases) {
+    for (std::size_t database = 0; database < databases_count; ++database) {
+      DatabaseTable* table = shard.databases[database].get();
       if (table == nullptr || table->removals == 0) continue;
-      std::vector<KeyTable::Slot> removals;
-      table->keys.walk(0, [&](KeyTable::Slot slot) {
-        if (shard.nodes.read(slot.node).removed) removals.push_back(slot);
-        return true;
-      });
-      for (const auto& [tag, handle] : removals) {
-        shard.erase(*table, tag, handle, shard.nodes.read(handle));
+      for (std::size_t number = 0; number < tables_count; ++number) {
+        std::vector<KeyTable::Slot> removals;
+        table->keys[number].walk(0, [&](KeyTable::Slot slot) {
+          if (table->nodes.read(slot.node).removed) removals.push_back(slot);
+          return true;
+        });
+        for (const auto& [tag, handle] : removals) {
+          table->erase({.shard = static_cast<std::uint32_t>(i),
+                        .table = static_cast<std::uint32_t>(number),
+                        .tag = tag},
+                       handle, table->nodes.read(handle));
+        }
       }
+      while (table->nodes.untidy()) tidy(*table, static_cast<Database>(database));
     }
   }
 }
@@ -479,30 +634,41 @@ std::uint64_t Keydir::scan(
   std::string names;
   std::size_t visited = 0;
   count = std::max<std::size_t>(count, 1);
-  while (cursor >> 32 < shards_count) {
-    const std::uint64_t shard_number = cursor >> 32;
-    const Shard& shard = shards_[shard_number];
+  // A cursor is shard, table and tag.
+  constexpr std::uint64_t end = std::uint64_t{shards_count * tables_count} << 32;
+  while (cursor < end) {
+    const Shard& shard = shards_[cursor >> (32 + table_bits)];
+    const std::uint64_t shard_end = ((cursor >> (32 + table_bits)) + 1) << (32 + table_bits);
     const std::size_t wanted = std::min(copied_keys_max, count - visited);
-    std::uint64_t next = (shard_number + 1) << 32;
+    std::uint64_t next = cursor;
     seen.clear();
     names.clear();
     {
       const std::lock_guard lock(shard.mutex);
-      if (const auto& table = shard.databases[database]; table != nullptr) {
-        std::uint32_t last_tag = 0;
-        table->keys.walk(static_cast<std::uint32_t>(cursor), [&](KeyTable::Slot slot) {
-          // Keys with one tag go out together: the cursor cannot stand between them.
-          if (seen.size() >= wanted && slot.tag != last_tag) {
-            next = shard_number << 32 | slot.tag;
-            return false;
-          }
-          const KeyNode node = shard.nodes.read(slot.node);
-          if (node.removed) return true;
-          names += shard.nodes.key(slot.node);
-          seen.push_back({node.entry, names.size()});
-          last_tag = slot.tag;
-          return true;
-        });
+      const auto& table = shard.databases[database];
+      if (table == nullptr) next = shard_end;
+      bool full = false;
+      std::uint64_t last = end;
+      while (next < shard_end && !full) {
+        const std::uint64_t first = next;
+        const std::uint64_t number = first >> 32;
+        next = (number + 1) << 32;
+        table->keys[number % tables_count].walk(
+            static_cast<std::uint32_t>(first), [&](KeyTable::Slot slot) {
+              const std::uint64_t here = number << 32 | slot.tag;
+              // Keys with one tag go out together: the cursor cannot stand between them.
+              if (seen.size() >= wanted && here != last) {
+                next = here;
+                full = true;
+                return false;
+              }
+              const KeyNode node = table->nodes.read(slot.node);
+              if (node.removed) return true;
+              names += table->nodes.key(slot.node);
+              seen.push_back({node.entry, names.size()});
+              last = here;
+              return true;
+            });
       }
     }
     std::size_t begin = 0;
@@ -514,7 +680,7 @@ std::uint64_t Keydir::scan(
     cursor = next;
     if (visited >= count) break;
   }
-  return cursor >> 32 < shards_count ? cursor : 0;
+  return cursor < end ? cursor : 0;
 }
 
 std::optional<std::string> Keydir::random_key(Database database) const {
@@ -536,10 +702,14 @@ std::optional<std::string> Keydir::random_key(Database database) const {
     const Shard& shard = shards_[number];
     const std::lock_guard lock(shard.mutex);
     const auto& table = shard.databases[database];
-    if (table == nullptr || table->keys.size() == 0) continue;
-    const NodeHandle handle = table->keys.pick(random()).node;
-    if (shard.nodes.read(handle).removed) continue;
-    return std::string(shard.nodes.key(handle));
+    const std::uint64_t slots = table == nullptr ? 0 : table->slots();
+    if (slots == 0) continue;
+    std::uint64_t slot = random() % slots;
+    std::size_t part = 0;
+    while (slot >= table->keys[part].size()) slot -= table->keys[part++].size();
+    const NodeHandle handle = table->keys[part].pick(random()).node;
+    if (table->nodes.read(handle).removed) continue;
+    return std::string(table->nodes.key(handle));
   }
   std::optional<std::string> first;
   scan(database, 0, 1, [&](std::string_view key, const Entry&) { first = key; });
@@ -548,7 +718,7 @@ std::optional<std::string> Keydir::random_key(Database database) const {
 
 void Keydir::expired(UnixMs now, std::size_t keys_max, std::vector<ExpiredKey>& out) const {
   if (keys_max == 0) return;
-  // Calls `visit(shard, database, expire_at, node)` for what may be among the earliest.
+  // Calls `visit(table, database, expire_at, node)` for what may be among the earliest.
   const auto walk_until = [&](UnixMs latest, auto&& visit) {
     for (std::size_t i = 0; i < shards_count; ++i) {
       const UnixMs earliest = deadlines_[i].load(std::memory_order_relaxed);
@@ -561,7 +731,7 @@ void Keydir::expired(UnixMs now, std::size_t keys_max, std::vector<ExpiredKey>& 
         std::size_t visited = 0;
         table->deadlines.walk([&](UnixMs expire_at, NodeHandle handle) {
           if (expire_at > latest || visited == keys_max) return false;
-          visit(shard, static_cast<Database>(database), expire_at, handle);
+          visit(*table, static_cast<Database>(database), expire_at, handle);
           ++visited;
           return true;
         });
@@ -571,7 +741,7 @@ void Keydir::expired(UnixMs now, std::size_t keys_max, std::vector<ExpiredKey>& 
   // First the deadlines alone, to know the last that will be wanted: of all those that the shards
   // could offer only a few keys have to be copied.
   std::vector<UnixMs> deadlines;
-  walk_until(now, [&](const Shard&, Database, UnixMs expire_at, NodeHandle) {
+  walk_until(now, [&](const DatabaseTable&, Database, UnixMs expire_at, NodeHandle) {
     deadlines.push_back(expire_at);
   });
   if (deadlines.size() > keys_max) {
@@ -580,9 +750,9 @@ void Keydir::expired(UnixMs now, std::size_t keys_max, std::vector<ExpiredKey>& 
     now = *last;
   }
   std::vector<ExpiredKey> found;
-  walk_until(now, [&](const Shard& shard, Database database, UnixMs, NodeHandle handle) {
+  walk_until(now, [&](const DatabaseTable& table, Database database, UnixMs, NodeHandle handle) {
     found.push_back(
-        {database, std::string(shard.nodes.key(handle)), shard.nodes.read(handle).entry});
+        {database, std::string(table.nodes.key(handle)), table.nodes.read(handle).entry});
   });
   std::stable_sort(found.begin(), found.end(), [](const ExpiredKey& a, const ExpiredKey& b) {
     return a.entry.expire_at < b.entry.expire_at;
@@ -603,17 +773,13 @@ UnixMs Keydir::next_deadline() const {
 
 std::uint64_t Keydir::memory_bytes() const {
   std::uint64_t bytes = sizeof(Keydir) + shards_count * sizeof(Shard);
-  const auto table_bytes = [](const DatabaseTable& table) {
-    return sizeof table + table.keys.memory_bytes() + table.deadlines.memory_bytes();
-  };
   for (std::size_t i = 0; i < shards_count; ++i) {
     const Shard& shard = shards_[i];
     const std::lock_guard lock(shard.mutex);
-    bytes += shard.nodes.memory_bytes();
     for (const auto& table : shard.databases) {
-      if (table != nullptr) bytes += table_bytes(*table);
+      if (table != nullptr) bytes += table->memory_bytes();
     }
-    for (const auto& table : shard.cleared) bytes += table_bytes(*table);
+    for (const auto& table : shard.cleared) bytes += table->memory_bytes();
   }
   return bytes;
 }

@@ -4,14 +4,18 @@
 // the value in a ring of recently written and read values. It decides between records by their LSN
 // alone: for one key the greatest wins, so the order in which records are fed does not matter.
 //
-// The hash of a key, cut to 37 bits, places it: 5 bits choose one of 32 shards, 32 bits order the
-// keys inside. A shard is a mutex and what it guards, and no shard is ever locked across I/O or a
-// caller's code, so that readers wait for memory work only. Inside a shard a directory of small
-// sorted tables (key_table.h) grows by one small split at a time, and a SCAN cursor is simply the
-// next hash to visit.
+// The hash of a key, cut to 41 bits, places it: 5 bits choose one of 32 shards, 4 bits one of its
+// tables, 32 bits order the keys inside. A shard is a mutex and what it guards, and no shard is
+// ever locked across I/O or a caller's code, so that readers wait for memory work only, and for
+// that of few changes (unless a batch has to be seen together). A table is a directory of
+// small sorted blocks (key_table.h) that grows by one small split at a time, and a SCAN cursor is
+// simply the next hash to visit.
 //
-// Measured with one million keys of 16 bytes and values of 100: 42 bytes per key beside the key
-// (a node of 46, rounded to 48, and a slot of 8 in tables that are some 90 % full).
+// What a call copies is bounded: a block (2 KiB), a run of deadlines (3 KiB), the directory of one
+// table of 512 (tests/unit/storage/keydir_test.cc counts it), and when an arena of nodes is tidied
+// 16 nodes. Clearing a database sets it aside whole; it is freed outside the locks.
+//
+// Bytes per key and times: ARCHITECTURE.md 4, measured by tests/bench/index_bench.
 //
 // Not here: the clock (a key past its deadline is found like any other; the engine decides), I/O,
 // the format of records, which bytes of a segment are dead.
@@ -31,6 +35,7 @@
 
 #include "storage/engine.h"
 #include "storage/hash.h"
+#include "storage/log/value_ring.h"
 
 namespace kvs::log {
 
@@ -82,7 +87,9 @@ class Keydir {
  public:
   // `cache_bytes` bounds the copies of values; it is reserved as address space and becomes memory
   // only as it fills.
-  Keydir(const HashKey& hash_key, std::uint64_t cache_bytes);
+  // `ring_position_bits` is for tests (value_ring.h).
+  Keydir(const HashKey& hash_key, std::uint64_t cache_bytes,
+         unsigned ring_position_bits = ValueRing::position_bits_max);
   ~Keydir();
   Keydir(const Keydir&) = delete;
   Keydir& operator=(const Keydir&) = delete;
@@ -107,8 +114,9 @@ class Keydir {
   // Keeps a copy of a value read from disk, if the entry still has that LSN.
   void keep_value(Key key, Lsn lsn, std::string_view value);
 
-  // Removes the entry if it still has that LSN, and returns whether it did.
-  bool remove_if(Key key, Lsn lsn);
+  // Removes the entry if it still has that LSN, and returns it as it was (compaction may have moved
+  // the record since the caller learnt of it).
+  std::optional<Entry> remove_if(Key key, Lsn lsn);
 
   // Removes the entries of `database` with an LSN below `lsn`, for every reader at once; records
   // older than that are ignored from now on. Takes constant time when nothing newer is there (only
@@ -116,7 +124,7 @@ class Keydir {
   void clear(Database database, Lsn lsn);
 
   // Frees up to `entries_max` entries that clear() set aside, calls `visit` for each (no lock held)
-  // and returns how many there were; 0: none are left.
+  // and returns how many there were; 0: none are left (but those that another thread is freeing).
   std::size_t drain_cleared(std::size_t entries_max,
                             const std::function<void(const Entry&)>& visit);
 
@@ -132,7 +140,7 @@ class Keydir {
 
   // Visits about `count` keys of `database` (at least, unless it ends) from `cursor` on and returns
   // the cursor to go on from: 0 starts and 0 ends. A key that is present throughout a whole scan is
-  // visited exactly once. Cursors are below 2^37. No lock is held while `visit` runs.
+  // visited exactly once. Cursors are below 2^41. No lock is held while `visit` runs.
   std::uint64_t scan(Database database, std::uint64_t cursor, std::size_t count,
                      const std::function<void(std::string_view key, const Entry&)>& visit) const;
 
@@ -151,8 +159,11 @@ class Keydir {
 
  private:
   struct Shard;
+  struct DatabaseTable;
+  class ShardLocks;
   struct Place {
     std::uint32_t shard;
+    std::uint32_t table;
     std::uint32_t tag;
   };
   struct Work {
@@ -164,13 +175,19 @@ class Keydir {
   // 32 shards: some operations hold all their locks, and ThreadSanitizer takes at most 64.
   static constexpr unsigned shard_bits = 5;
   static constexpr std::size_t shards_count = std::size_t{1} << shard_bits;
+  static constexpr unsigned table_bits = 4;
+  static constexpr std::size_t tables_count = std::size_t{1} << table_bits;
 
   Place place_of(Key key) const;
   void apply_together(std::span<Work> work, Counts& counts);
   void apply_by_shard(std::span<Work> work, Counts& counts);
-  // All work of one locked shard, or of several (together).
-  void apply_locked(std::span<const Work> work, Counts& counts);
+  enum class Locks : std::uint8_t { held, each };  // by the caller; taken step by step
+  void apply_window(std::span<const Work> work, Locks locks, Counts& counts);
+  template <class Step>
+  void step_through(std::span<const Work> work, Locks locks, Step&& step);
   void apply_one(Shard& shard, const Work& work, Counts& counts);
+  // A step of giving back what deleted nodes have left, if that is too much.
+  void tidy(DatabaseTable& table, Database database);
   // After a change of the shard's deadlines, under its lock.
   void publish_deadline(std::size_t shard);
 

@@ -496,6 +496,10 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
   return more;
 }
 
+bool LogEngine::expire(std::chrono::microseconds budget) {
+  return remove_expired(std::chrono::steady_clock::now() + budget);
+}
+
 // Takes keys past their deadline out of the index. No record is written: the deadline is in theirs.
 bool LogEngine::remove_expired(SteadyTime until) {
   std::vector<ExpiredKey> keys;
@@ -507,9 +511,9 @@ bool LogEngine::remove_expired(SteadyTime until) {
     if (keys.empty()) return false;
     for (const ExpiredKey& expired_key : keys) {
       const Key key{expired_key.database, expired_key.key};
-      if (!keydir_.remove_if(key, expired_key.entry.lsn)) continue;
-      // The location is still right: records are moved by this thread only.
-      remove_live(expired_key.entry.location);
+      const auto removed = keydir_.remove_if(key, expired_key.entry.lsn);
+      if (!removed) continue;
+      remove_live(removed->location);
       expired_keys_.fetch_add(1, std::memory_order_relaxed);
     }
   } while (std::chrono::steady_clock::now() < until);

@@ -51,6 +51,8 @@ class LogEngine final : public Engine {
   Position synced() const override;
   Result<Position> sync() override;
   bool maintain(std::chrono::microseconds budget) override;
+  bool expire(std::chrono::microseconds budget) override;
+  UnixMs next_deadline() const override { return keydir_.next_deadline(); }
   void request_compaction() override;
   Result<void> request_scrub() override;
   Result<BackupSummary> backup(const BackupRequest& request) override;
