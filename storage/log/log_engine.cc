@@ -162,20 +162,29 @@ Result<void> LogEngine::restore(const Manifest& manifest) {
   catalog_.adopt(recovered->segments, next_id, manifest.dropped);
   SegmentPtr active = recovered->active;
   std::vector<SegmentPtr> added;
+  // On a full disk the reserve serves to open the log too: else nobody could remove anything.
+  reserve_.adopt();
+  const auto no_room = [this](const auto& done) {
+    return !done && done.error().code() == Code::no_space && reserve_.release();
+  };
   if (active == nullptr) {
     auto created = catalog_.create(SegmentKind::log, options_.segment_bytes);
+    if (no_room(created)) {
+      created = catalog_.create(SegmentKind::log, reserve_.removals_bytes());
+    }
     if (!created) return std::unexpected(created.error());
     active = *created;
     added.push_back(active);
   }
   // Takes back the mark of a clean stop too, before anything is written.
-  if (auto named = catalog_.change(added, recovered->unneeded); !named) {
+  auto named = catalog_.change(added, recovered->unneeded);
+  if (no_room(named)) named = catalog_.change(added, recovered->unneeded);
+  if (!named) {
     catalog_.discard(added);
     return named;
   }
   catalog_.retire(recovered->unneeded);
   remove_orphans();
-  reserve_.adopt();
   writer_.start(active, recovered->prepared, recovered->last_lsn + 1);
 
   recovered_records_ = recovered->records;
@@ -563,9 +572,6 @@ void LogEngine::look_for_room() {
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now - looked_for_room_at_ < patience) return;
   looked_for_room_at_ = now;
-  // Asked first, since trying takes what is left for a moment.
-  const auto free = directory_->free_bytes();
-  if (reserve_.released() && free && *free < reserve_.bytes()) return;
   if (!reserve_.take() || !writer_.prepare_next()) return;
   if (disk_full_.exchange(false)) {
     report(Severity::info, "there is room on the disk again: writes go on");

@@ -6,8 +6,9 @@ namespace kvs::log {
 
 Reserve::Reserve(Directory& directory, std::uint64_t segment_bytes)
     : directory_(directory),
+      segment_bytes_(segment_bytes),
       removals_bytes_(segment_bytes / 4),
-      bytes_(segment_bytes + removals_bytes_) {}
+      bytes_(segment_bytes + removals_bytes_ + segment_bytes / 4) {}
 
 void Reserve::adopt() {
   std::scoped_lock lock(mutex_);
@@ -21,6 +22,14 @@ Result<void> Reserve::take() {
   if (held()) return {};
   std::scoped_lock lock(mutex_);
   if (held()) return {};
+  if (released()) {
+    // Not from compaction, which needs it to give back more: only with a segment's room beside it.
+    const auto free = directory_.free_bytes();
+    if (free && *free < bytes_ + segment_bytes_) {
+      return fail(Code::no_space, "no room for the reserve of " + std::to_string(bytes_) +
+                                      " bytes and a segment in " + directory_.path());
+    }
+  }
   auto file = directory_.open(reserve_name, OpenMode::replace);
   if (!file) return std::unexpected(file.error());
   if (auto allocated = (*file)->preallocate(bytes_); !allocated) {

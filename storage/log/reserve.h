@@ -1,10 +1,11 @@
 // reserve.h - disk space set aside for the day the disk is full.
 //
 // A full disk can only be emptied by writing: compaction writes survivors before it drops anything,
-// and a removal is a record too. So a file RESERVE holds the space for one output of compaction and
-// a small segment of removals. It exists from the moment the log needs its second segment, and it
-// is given back only to those two. While it is out, nothing that makes the log grow is written; it
-// is taken again as soon as there is room, before anybody else gets it.
+// and a removal is a record too. So a file RESERVE holds the space of one and a half segments: for
+// one output of compaction, a small segment of removals, and the new MANIFEST. It exists from the
+// moment the log needs its second segment, and it is given back only to those two. While it is out,
+// nothing that makes the log grow is written; it is taken again as soon as there is room for it and
+// for a segment, before anybody else gets that.
 //
 // The file holds nothing and is not synced: what a power cut leaves of it is of no account. Where a
 // file system cannot allocate ahead, nothing is reserved, and a full disk waits for its operator.
@@ -48,6 +49,7 @@ class Reserve {
   enum class State : std::uint8_t { untouched, held, released };
 
   Directory& directory_;
+  const std::uint64_t segment_bytes_;
   const std::uint64_t removals_bytes_;
   const std::uint64_t bytes_;
   std::mutex mutex_;  // held while the file is created or removed
