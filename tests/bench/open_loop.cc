@@ -1,11 +1,11 @@
-// open_loop.cc - requests at a constant rate, whatever the server does: a stall is seen by everybody
-// who would have come meanwhile.
+// open_loop.cc - requests at a constant rate, whatever the server does: a stall is seen by
+// everybody who would have come meanwhile.
 //
 //   open-loop PORT RATE SECONDS CONNECTIONS KEYS VALUE_BYTES SET_PERCENT
 //
 // prints "p50_us p99_us p99.9_us max_us": from the moment a request was due to the moment its reply
-// was complete. One thread, blocking in poll only; a connection may have several requests under way.
-// Exit code 1 and a message when the server answers an error, closes, or falls 10 s behind.
+// was complete. One thread, blocking in poll only; a connection may have several requests under
+// way. Exit code 1 and a message when the server answers an error, closes, or falls 10 s behind.
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -97,8 +97,8 @@ void receive_some(Connection& connection, std::vector<std::uint32_t>& samples_ns
     if (connection.due.empty()) fail("a reply that nobody asked for");
     const auto took =
         std::chrono::duration_cast<std::chrono::nanoseconds>(now - connection.due.front());
-    samples_ns.push_back(static_cast<std::uint32_t>(
-        std::min<std::int64_t>(took.count(), UINT32_MAX)));
+    samples_ns.push_back(
+        static_cast<std::uint32_t>(std::min<std::int64_t>(took.count(), UINT32_MAX)));
     connection.due.pop_front();
     at += whole;
   }
@@ -158,10 +158,10 @@ int main(int argc, char** argv) {
     timespec timeout{.tv_sec = 1, .tv_nsec = 0};
     if (begun < total) {
       const auto wait = std::max(Clock::duration(0), due_at(begun) - Clock::now());
-      timeout = {.tv_sec = 0,
-                 .tv_nsec = std::min<std::int64_t>(
-                     999'999'999,
-                     std::chrono::duration_cast<std::chrono::nanoseconds>(wait).count())};
+      timeout = {
+          .tv_sec = 0,
+          .tv_nsec = std::min<std::int64_t>(
+              999'999'999, std::chrono::duration_cast<std::chrono::nanoseconds>(wait).count())};
     }
     if (ppoll(polled.data(), polled.size(), &timeout, nullptr) < 0 && errno != EINTR) {
       fail(std::strerror(errno));

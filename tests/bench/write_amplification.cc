@@ -2,11 +2,11 @@
 //
 //   write-amplification kvs|rocksdb DIRECTORY uniform|zipf KEYS SPACE_PERCENT
 //
-// Loads KEYS values of 1000 bytes, overwrites them four times over with the given distribution (zipf:
-// exponent 0.99) and prints "write_amplification space_max space_end": bytes written to logs and
-// tables per byte of key and value during the overwrites, and the disk taken per byte of live data at
-// most (looked at 200 times) and at the end. kvs holds SPACE_PERCENT; RocksDB is left as it comes, but
-// uncompressed like kvs, and its own statistics are believed.
+// Loads KEYS values of 1000 bytes, overwrites them four times over with the given distribution
+// (zipf: exponent 0.99) and prints "write_amplification space_max space_end": bytes written to logs
+// and tables per byte of key and value during the overwrites, and the disk taken per byte of live
+// data at most (looked at 200 times) and at the end. kvs holds SPACE_PERCENT; RocksDB is left as it
+// comes, but uncompressed like kvs, and its own statistics are believed.
 #include <algorithm>
 #include <atomic>
 #include <charconv>
