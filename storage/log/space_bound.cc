@@ -5,9 +5,9 @@
 namespace kvs::log {
 namespace {
 
-// Two segments may be allocated and empty, one be an output, and two be garbage.
-constexpr std::uint64_t segments_min = 5;
-constexpr double slowest_from = 3;
+// Two segments may be allocated and empty, one be an output, and three be garbage.
+constexpr std::uint64_t segments_min = 6;
+constexpr double slowest_from = 2;
 
 }  // namespace
 
@@ -23,12 +23,12 @@ std::uint64_t SpaceBound::allowed_bytes(const SpaceUse& use) const {
 std::uint64_t SpaceBound::band_bytes(const SpaceUse& use) const {
   const std::uint64_t allowed = allowed_bytes(use);
   const std::uint64_t garbage = allowed - std::min(allowed, use.live_bytes);
-  return std::clamp(garbage / 8, segment_bytes, 4 * segment_bytes);
+  return std::clamp(garbage / 16, segment_bytes, 4 * segment_bytes);
 }
 
 std::uint64_t SpaceBound::start_bytes(const SpaceUse& use) const {
   const std::uint64_t allowed = allowed_bytes(use);
-  return allowed - std::min(allowed, band_bytes(use));
+  return allowed - std::min(allowed, 2 * band_bytes(use));
 }
 
 std::uint64_t SpaceBound::debt_bytes(const SpaceUse& use) const {

@@ -4,9 +4,9 @@
 // and a few segments (the one being written, the one prepared, an output of compaction, and some
 // garbage, or small data sets would be rewritten all the time), and never more than the disk has.
 //
-//   live .................. start ............ allowed ............. + the same again
-//        nothing is done    |  compaction runs, |  writers are slowed, more and more
-//                           |  ever faster      |
+//   live .................. start ............ slow ............ allowed
+//        nothing is done    |  compaction runs, |  writers are    |  they hardly
+//                           |  ever faster      |  slowed          |  get on
 //
 // Arithmetic only: the compactor asks it, the engine delays writers by it.
 #pragma once
@@ -34,7 +34,7 @@ struct SpaceBound {
   // What compaction has still to give back.
   std::uint64_t debt_bytes(const SpaceUse& use) const;
 
-  // 0 or less: nothing to do; 1: at the bound; 2: as far beyond it as compaction began before it.
+  // 0: nothing to do; from 1 on writers are slowed; 2: at the bound.
   double pressure(const SpaceUse& use) const;
   // Do tombstones take more than their share (an eighth of the log, and more than a segment)?
   bool tombstones_dominate(const SpaceUse& use) const;
@@ -43,8 +43,8 @@ struct SpaceBound {
   std::uint64_t band_bytes(const SpaceUse& use) const;
 };
 
-// Which share of the time compaction may work at `pressure`: a quarter when it begins, all of it at
-// the bound.
+// Which share of the time compaction may work at `pressure`: a quarter when it begins, all of it
+// from 1 on.
 double working_share(double pressure);
 
 // How long a writer owes for `bytes` at `pressure`: nothing up to the bound; then 50 ns per byte

@@ -19,6 +19,7 @@ from measure import HarnessError
 VALUE_BYTES = 1000
 CONNECTIONS = 20
 COMPACTION_BYTES_PER_SECOND = 50_000_000
+LIMIT_BYTES_PER_SECOND = 60_000_000  # what Redis' rewrite does is not limited, nor can it be
 
 
 def load(server, program, rate, seconds, keys):
@@ -89,6 +90,8 @@ def run(arguments):
         for server in (kvs, redis):
             fill(server, keys)
             server.wait_until_idle()
+        with kvs.connect() as connection:
+            connection("KVS", "COMPACT", "LIMIT", LIMIT_BYTES_PER_SECOND)
         for _ in range(arguments.pairs):
             with kvs.connect() as connection:
                 connection("KVS", "COMPACT", "PAUSE")

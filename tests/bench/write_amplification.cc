@@ -82,8 +82,8 @@ class KvsStore final : public Store {
   KvsStore(const std::string& directory, unsigned space_percent, std::uint64_t data_bytes) {
     kvs::EngineOptions options;
     options.directory = directory;
-    // As many segments as 64 MiB make of 10 GB: what is allocated ahead must not be the figure.
-    options.segment_bytes = std::clamp<std::uint64_t>(data_bytes / 160, 64 << 10, 64 << 20);
+    // As many segments as 64 MiB make of 20 GB: what is allocated ahead must not be the figure.
+    options.segment_bytes = std::clamp<std::uint64_t>(data_bytes / 320, 64 << 10, 64 << 20);
     options.cache_bytes = 0;
     options.space_amplification_percent = space_percent;
     auto engine = kvs::open_engine("kvs", options);

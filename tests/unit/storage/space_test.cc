@@ -99,7 +99,7 @@ TEST_CASE("uniform overwrites stay within the bound on space at the computed cos
   const std::uint64_t seed = test_seed("uniform overwrites");
   const Amplification found = overwrite(142, 0, seed);
   MESSAGE("write amplification " << found.write << ", space at most " << found.space_max);
-  CHECK(found.space_max <= 1.44);  // live bytes change between the figures
+  CHECK(found.space_max <= 1.42);
   CHECK(found.write <= 2.1);
   CHECK(found.write >= 1.3);  // or nothing was compacted, and space cannot have been right
 }
@@ -108,8 +108,8 @@ TEST_CASE("skewed overwrites cost less than uniform ones at the same bound") {
   const std::uint64_t seed = test_seed("skewed overwrites");
   const Amplification found = overwrite(142, 0.99, seed);
   MESSAGE("write amplification " << found.write << ", space at most " << found.space_max);
-  CHECK(found.space_max <= 1.44);
-  CHECK(found.write <= 1.8);
+  CHECK(found.space_max <= 1.42);
+  CHECK(found.write <= 1.95);
 }
 
 TEST_CASE("writers are slowed when compaction cannot keep up, and the bound is held") {
@@ -147,7 +147,7 @@ TEST_CASE("writers are slowed when compaction cannot keep up, and the bound is h
                    << " delays, beyond the bound by " << excess_max << " bytes at most");
   CHECK(stats.writer_delays > 0);
   CHECK(stats.writer_delay_us > 10'000);
-  CHECK(excess_max <= 5 * options.segment_bytes);
+  CHECK(excess_max <= 3 * options.segment_bytes);
   CHECK(stats.compacted_bytes > 0);
 }
 

@@ -97,8 +97,8 @@ TEST_CASE(
     "the bound is a share of the live data, but never below a few segments or above the disk") {
   const SpaceBound bound{.segment_bytes = 100, .amplification_percent = 150};
   CHECK(bound.allowed_bytes({.live_bytes = 10'000}) == 15'000);
-  CHECK(bound.allowed_bytes({.live_bytes = 0}) == 500);
-  CHECK(bound.allowed_bytes({.live_bytes = 100}) == 600);
+  CHECK(bound.allowed_bytes({.live_bytes = 0}) == 600);
+  CHECK(bound.allowed_bytes({.live_bytes = 100}) == 700);
   CHECK(bound.allowed_bytes({.disk_bytes = 11'000, .live_bytes = 10'000, .free_bytes = 1000}) ==
         11'800);
   CHECK(bound.allowed_bytes({.disk_bytes = 50, .live_bytes = 0, .free_bytes = 0}) == 0);
@@ -107,13 +107,13 @@ TEST_CASE(
 TEST_CASE("pressure grows from the start of compaction to the bound and beyond") {
   const SpaceBound bound{.segment_bytes = 100, .amplification_percent = 150};
   SpaceUse use{.disk_bytes = 14'000, .live_bytes = 10'000};
-  CHECK(bound.start_bytes(use) == 14'600);
+  CHECK(bound.start_bytes(use) == 14'376);
   CHECK(bound.pressure(use) == 0);
   CHECK(bound.debt_bytes(use) == 0);
-  use.disk_bytes = 15'000;
+  use.disk_bytes = 14'688;
   CHECK(bound.pressure(use) == doctest::Approx(1));
-  CHECK(bound.debt_bytes(use) == 400);
-  use.disk_bytes = 15'400;
+  CHECK(bound.debt_bytes(use) == 312);
+  use.disk_bytes = 15'000;
   CHECK(bound.pressure(use) == doctest::Approx(2));
 
   CHECK(working_share(0) == 0.25);
@@ -121,6 +121,6 @@ TEST_CASE("pressure grows from the start of compaction to the bound and beyond")
   CHECK(working_share(5) == 1);
   using namespace std::chrono_literals;
   CHECK(writer_delay(0.9, 1 << 20) == 0us);
-  CHECK(writer_delay(2, 20'000) == 1ms);
-  CHECK(writer_delay(3, 1) == writer_delay_max);
+  CHECK(writer_delay(1.5, 40'000) == 1ms);
+  CHECK(writer_delay(2, 1) == writer_delay_max);
 }
