@@ -62,7 +62,9 @@ struct Config {
 
   std::uint64_t cache_size = std::uint64_t{256} << 20;
   std::uint64_t segment_size = std::uint64_t{64} << 20;
-  unsigned compact_dead_percent = 50;
+  unsigned space_amplification = 150;  // percent of the live data
+  unsigned compact_dead_percent = 90;
+  std::uint64_t compact_rate_limit = 0;               // bytes per second; 0: none
   unsigned recovery_threads = 0;                      // 0: one per core
   std::uint64_t scrub_rate = std::uint64_t{8} << 20;  // bytes per second; 0: off
   std::filesystem::path backup_dir;                   // empty: no backups from the wire

@@ -258,9 +258,17 @@ constexpr std::array options{
         "Memory for values that were read or written lately; 0: none."),
     row<Size<&Config::segment_size, limits::segment_bytes_min, limits::segment_bytes_max>>(
         "segment-size", "SIZE", storage_group, "Size of one file of the log."),
-    row<Count<&Config::compact_dead_percent, 1, 99>>(
+    row<Count<&Config::space_amplification, 110, 1000>>(
+        "space-amplification", "PERCENT", storage_group,
+        "Disk space the log may take, as a share of its live data; a few segments are always "
+        "allowed. Writers are slowed when compaction cannot keep up."),
+    row<Count<&Config::compact_dead_percent, 1, 100>>(
         "compact-dead-percent", "PERCENT", storage_group,
-        "Rewrite a file of the log when this share of it is overwritten, deleted or expired."),
+        "Rewrite a file of the log of which this share is overwritten, deleted or expired, before "
+        "space-amplification asks for it."),
+    row<Size<&Config::compact_rate_limit, 0>>(
+        "compact-rate-limit", "SIZE", storage_group,
+        "Bytes per second that compaction may write; 0: as many as it needs."),
     row<Count<&Config::recovery_threads, 0, 1024>>(
         "recovery-threads", "N", storage_group,
         "Threads that read the log at start; 0: one per core."),

@@ -232,6 +232,11 @@ class BatchRun {
       return count(*entry.metrics, request, keys, client, before);
     }
     if (needs_session(client, request)) {
+      // Not left to the commit, which would fail the removals of the batch too.
+      if (request.command->has(deny_oom) && services_.engine.disk_full()) {
+        resp::ReplyWriter(client.output, client.version).error(disk_full_refusal);
+        return count(*entry.metrics, request, keys, client, before);
+      }
       const auto open = open_session();
       // An engine that refuses writes has no writers: a transaction of reads needs no session then.
       if (!open && !(request.command->has(in_session) && !has_queued_writes(client))) {
@@ -312,6 +317,10 @@ class BatchRun {
   static std::string refusal(const Error& error) {
     return "MISCONF Errors writing to the log: " + error.message();
   }
+
+  static constexpr std::string_view disk_full_refusal =
+      "MISCONF Errors writing to the log: the disk is full: only removals are written until there "
+      "is room";
 
   struct Provisional {
     BatchEntry* entry;

@@ -63,9 +63,11 @@ EngineOptions engine_options(const Config& config) {
   options.directory = config.dir;
   options.segment_bytes = config.segment_size;
   options.cache_bytes = config.cache_size;
+  options.space_amplification_percent = config.space_amplification;
   options.compact_dead_percent = config.compact_dead_percent;
   options.recovery_threads = config.recovery_threads;
   options.scrub_bytes_per_second = config.scrub_rate;
+  options.compact_rate_limit_bytes = config.compact_rate_limit;
   options.log = [](EngineOptions::Severity severity, std::string_view text) {
     switch (severity) {
       case EngineOptions::Severity::info:
@@ -211,6 +213,7 @@ int run(int argc, char** argv) {
   const unsigned io_threads = config.io_threads != 0 ? config.io_threads : worker_count(config) + 4;
   setenv("UV_THREADPOOL_SIZE", std::to_string(io_threads).c_str(), 1);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (ulimit -f) is a full disk
   return_large_buffers();
   raise_descriptor_limit(config);
 

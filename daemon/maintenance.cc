@@ -66,7 +66,12 @@ void Maintenance::sync_done() {
 void Maintenance::slice_done() {
   if (stopping_) return tell_if_stopped();
   if (more_) {
-    slice_.start();
+    // Compaction says how urgent it is: ever more of the time as the disk fills up.
+    if (const auto rest = services_.engine.maintenance_rest(); rest > 0ms) {
+      next_slice_.start_once(rest);
+    } else {
+      slice_.start();
+    }
   } else {
     const Position committed = services_.engine.committed();
     next_slice_.start_once(committed != seen_position_ ? busy_rest : idle_rest);

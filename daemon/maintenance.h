@@ -1,4 +1,5 @@
-// maintenance.h - what happens by the clock: the everysec sync, slices of compaction, expiry, the watchdog.
+// maintenance.h - what happens by the clock: the everysec sync, slices of compaction, expiry, the
+// watchdog.
 //
 // Runs on main's loop; the work itself goes to the pool, one slice of each kind at a time, so that
 // neither a slow disk nor a long compaction keeps more than one pool thread busy.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "storage/error.h"
@@ -127,6 +128,14 @@ Result<void> PosixDirectory::remove(std::string_view name) {
 
 Result<void> PosixDirectory::sync() {
   return sync_descriptor(descriptor_, path_);
+}
+
+Result<std::uint64_t> PosixDirectory::free_bytes() const {
+  struct statvfs status {};
+  if (::fstatvfs(descriptor_, &status) != 0) {
+    return std::unexpected(io_error(errno, "ask for the space of", path_));
+  }
+  return std::uint64_t{status.f_bavail} * status.f_frsize;
 }
 
 Result<std::unique_ptr<DirectoryLock>> PosixDirectory::lock(std::string_view name) {

@@ -23,6 +23,7 @@ class PosixDirectory final : public Directory {
   Result<void> rename(std::string_view from, std::string_view to) override;
   Result<void> remove(std::string_view name) override;
   Result<void> sync() override;
+  Result<std::uint64_t> free_bytes() const override;
   Result<std::unique_ptr<DirectoryLock>> lock(std::string_view name) override;
   Result<std::unique_ptr<DirectoryLock>> lock_shared(std::string_view name) override;
   Result<void> link(std::string_view name, Directory& target, std::string_view as) override;

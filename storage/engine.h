@@ -149,6 +149,16 @@ struct EngineStats {
   std::uint64_t compactions = 0;  // victims retired
   std::uint64_t compacted_bytes = 0;
   bool compaction_running = false;
+  bool compaction_paused = false;
+  std::uint64_t compaction_debt_bytes = 0;        // to be given back by compaction before it rests
+  std::uint64_t compaction_rate_bytes = 0;        // written by it per second, lately
+  std::uint64_t compaction_rate_limit_bytes = 0;  // per second; 0: none
+  std::uint64_t tombstone_bytes = 0;
+  std::uint64_t space_allowed_bytes = 0;  // of disk_bytes; beyond it writers are slowed
+  std::uint64_t reserve_bytes = 0;        // kept for the day the disk is full; not in disk_bytes
+  bool disk_full = false;
+  std::uint64_t writer_delays = 0;
+  std::uint64_t writer_delay_us = 0;  // in all
   std::uint64_t syncs = 0;
   std::uint64_t sync_failures = 0;
   std::uint64_t written_bytes = 0;  // appended by sessions
@@ -241,6 +251,23 @@ class Engine : public Reader {
   virtual Result<BackupSummary> backup(const BackupRequest&) {
     return fail(Code::invalid, "this engine offers no backups");
   }
+
+  // Background compaction stops where it is, and goes on. Writers are not slowed meanwhile, so the
+  // disk may fill up. A restart resumes.
+  virtual void pause_compaction() {}
+  virtual void resume_compaction() {}
+
+  // From now on compaction writes at most so many bytes per second; 0: as many as it needs.
+  virtual void limit_compaction(std::uint64_t bytes_per_second) { (void)bytes_per_second; }
+
+  // How long to rest between two slices of work, when maintain() has just said that more waits.
+  virtual std::chrono::milliseconds maintenance_rest() const {
+    return std::chrono::milliseconds(0);
+  }
+
+  // Was the last attempt to let the data grow refused for want of disk space? Removals may still be
+  // written then. Becomes false when maintain() has found room. Any thread, cheap.
+  virtual bool disk_full() const { return false; }
 
   // Syncs and leaves the directory in its clean state. Nothing may be called afterwards.
   virtual Result<void> close() = 0;

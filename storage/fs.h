@@ -84,6 +84,8 @@ class Directory {
   virtual Result<void> remove(std::string_view name) = 0;
   // Brings the entries to stable storage.
   virtual Result<void> sync() = 0;
+  // Bytes that files in here may still take; UINT64_MAX when nobody can tell.
+  virtual Result<std::uint64_t> free_bytes() const { return UINT64_MAX; }
   // Takes an exclusive lock on the file `name`, creating it. Errors: busy when somebody holds it.
   virtual Result<std::unique_ptr<DirectoryLock>> lock(std::string_view name) = 0;
 

@@ -27,8 +27,14 @@ struct EngineOptions {
   std::filesystem::path directory = ".";
   std::uint64_t segment_bytes = limits::segment_bytes_default;
   std::uint64_t cache_bytes = std::uint64_t{256} << 20;  // values kept in memory; 0: none
-  // A sealed segment becomes a victim when at least this share of it is dead.
-  unsigned compact_dead_percent = 50;
+  // How much disk the log may take, as a share of its live data; a few segments are always allowed.
+  // Compaction works so that the bound is held, and writers are slowed when it does not keep up.
+  unsigned space_amplification_percent = 150;
+  // A sealed segment of which at least this share is dead is rewritten before the bound asks for
+  // it.
+  unsigned compact_dead_percent = 90;
+  // What compaction may write per second; 0: as much as it needs.
+  std::uint64_t compact_rate_limit_bytes = 0;
   // Threads that open() reads the log with; 0: one per core.
   unsigned recovery_threads = 0;
   // Told about every 100 ms while the log is read, on the thread that reads. May be empty.

@@ -17,6 +17,7 @@
 
 #include "daemon/backups.h"
 #include "daemon/client_registry.h"
+#include "daemon/commands/amplification.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/server_handlers.h"
 #include "daemon/commands/version.h"
@@ -283,6 +284,19 @@ void report_persistence(Context& context, Report& report) {
   report.field("kvs_segments", stats.segments);
   report.field("kvs_compactions", stats.compactions);
   report.field("kvs_compacted_bytes", stats.compacted_bytes);
+  report.field("kvs_compaction_running", stats.compaction_running ? 1 : 0);
+  report.field("kvs_compaction_paused", stats.compaction_paused ? 1 : 0);
+  report.field("kvs_compaction_debt_bytes", stats.compaction_debt_bytes);
+  report.field("kvs_compaction_bytes_per_second", stats.compaction_rate_bytes);
+  report.field("kvs_compaction_rate_limit", stats.compaction_rate_limit_bytes);
+  report.field("kvs_tombstone_bytes", stats.tombstone_bytes);
+  report.field("kvs_space_allowed_bytes", stats.space_allowed_bytes);
+  report.field("kvs_space_amplification", fixed(space_amplification(stats), 3));
+  report.field("kvs_write_amplification", fixed(write_amplification(stats), 3));
+  report.field("kvs_writer_delays", stats.writer_delays);
+  report.field("kvs_writer_delay_us", stats.writer_delay_us);
+  report.field("kvs_reserve_bytes", stats.reserve_bytes);
+  report.field("kvs_disk_full", stats.disk_full ? 1 : 0);
   report.field("kvs_written_bytes", stats.written_bytes);
   report.field("kvs_syncs", stats.syncs);
   report.field("kvs_sync_failures", stats.sync_failures);

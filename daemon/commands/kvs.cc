@@ -4,15 +4,26 @@
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/backup_handlers.h"
+#include "daemon/commands/compact_handlers.h"
 
 namespace kvs::daemon {
 
 namespace {
 
 void kvs_help(Context&, Args, resp::ReplyWriter& reply) {
-  constexpr std::array<std::string_view, 4> lines = {
+  constexpr std::array<std::string_view, 14> lines = {
       "BACKUP <name>",
       "    Make a backup called <name> below the server's --backup-dir.",
+      "COMPACT [NOW]",
+      "    Ask for a compaction of everything that holds anything dead.",
+      "COMPACT PAUSE",
+      "    Stop compaction where it is. The log may then grow until the disk is full.",
+      "COMPACT RESUME",
+      "    Let compaction go on.",
+      "COMPACT STATUS",
+      "    Return what compaction does and what the log takes.",
+      "COMPACT LIMIT <bytes-per-second>",
+      "    Bound what compaction writes; 0: no bound. Writers are slowed when it falls behind.",
       "SCRUB [NOW|STATUS]",
       "    Read all data again and verify it, or tell how far that is (the default).",
   };
@@ -29,6 +40,14 @@ constexpr std::array kvs_rows{
         no_keys,
         kvs_backup_command,
         {"Makes a backup below --backup-dir.", "7.0.0", "server", "O(N) with N the files", "name"}},
+    Command{"kvs|compact",
+            -2,
+            admin | dangerous | no_script | no_async_loading,
+            no_keys,
+            kvs_compact_command,
+            {"Steers the compaction of the log.", "7.0.0", "server",
+             "O(N) with N the number of segments",
+             "[NOW | PAUSE | RESUME | STATUS | LIMIT bytes-per-second]"}},
     Command{"kvs|help",
             2,
             loading | stale,

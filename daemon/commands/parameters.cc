@@ -233,6 +233,12 @@ Parsed parse_maxmemory_clients(std::string_view value) {
   return [resolved](Settings& s) { s.maxmemory_clients = static_cast<std::uint64_t>(resolved); };
 }
 
+Parsed parse_compact_rate_limit(std::string_view value) {
+  const auto bytes = memory_between(value, 0, std::numeric_limits<std::int64_t>::max());
+  if (!bytes) return wrong(bytes.error());
+  return [n = *bytes](Settings& s) { s.compact_rate_limit = static_cast<std::uint64_t>(n); };
+}
+
 Parsed parse_requirepass(std::string_view value) {
   return [password = std::string(value)](Settings& s) { s.set_password(password); };
 }
@@ -273,6 +279,7 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"client-query-buffer-limit", get_setting<&Settings::client_query_buffer_limit>,
      parse_client_query_buffer_limit},
     {"compact-dead-percent", get_config<&Config::compact_dead_percent>},
+    {"compact-rate-limit", get_setting<&Settings::compact_rate_limit>, parse_compact_rate_limit},
     {"dir", [](const Services& s) { return std::filesystem::absolute(s.config.dir).string(); }},
     {"engine", [](const Services& s) { return s.engine.stats().engine; }},
     {"io-threads", get_config<&Config::io_threads>},
@@ -290,6 +297,7 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"request-timeout", get_setting<&Settings::request_timeout_seconds>, parse_request_timeout},
     {"requirepass", [](const Services& s) { return s.settings.password(); }, parse_requirepass},
     {"segment-size", get_config<&Config::segment_size>},
+    {"space-amplification", get_config<&Config::space_amplification>},
     {"sync", get_sync, parse_sync},
     {"tcp-backlog", get_config<&Config::tcp_backlog>},
     {"tcp-keepalive",
@@ -369,6 +377,7 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
     changes.push_back(std::move(*parsed));
   }
   for (const Change& change : changes) change(context.services.settings);
+  context.services.engine.limit_compaction(context.services.settings.compact_rate_limit.load());
   reply.ok();
 }
 

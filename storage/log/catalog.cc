@@ -128,6 +128,21 @@ std::vector<SegmentPtr> Catalog::listed() const {
   return listed_;
 }
 
+SpaceUse Catalog::space_use() const {
+  const auto positive = [](std::int64_t value) {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(0, value));
+  };
+  SpaceUse use;
+  if (const auto free = directory_.free_bytes()) use.free_bytes = *free;
+  std::shared_lock lock(mutex_);
+  for (const SegmentPtr& segment : listed_) {
+    use.disk_bytes += segment->capacity_bytes() + segment->hint_bytes();
+    use.live_bytes += positive(segment->counts.live_bytes);
+    use.tombstone_bytes += positive(segment->counts.tombstone_bytes);
+  }
+  return use;
+}
+
 Manifest Catalog::describe(const std::vector<SegmentPtr>& segments, Lsn dropped,
                            std::optional<CleanStop> clean_stop) const {
   // `durable` is read before anything else is: whatever it promises is in the segments below.

@@ -20,6 +20,7 @@
 #include "storage/log/hint_writer.h"
 #include "storage/log/manifest.h"
 #include "storage/log/segment.h"
+#include "storage/log/space_bound.h"
 
 namespace kvs::log {
 
@@ -62,6 +63,9 @@ class Catalog {
 
   // What MANIFEST names, log segments in their order.
   std::vector<SegmentPtr> listed() const;
+
+  // What those take, and what the file system has left.
+  SpaceUse space_use() const;
 
  private:
   void remove_files(std::span<const SegmentPtr> segments);

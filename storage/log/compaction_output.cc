@@ -10,9 +10,10 @@
 namespace kvs::log {
 
 CompactionOutput::CompactionOutput(Catalog& catalog, std::uint64_t segment_bytes,
-                                   std::function<UnixMs()> clock)
+                                   std::uint8_t copies, std::function<UnixMs()> clock)
     : catalog_(catalog),
       segment_bytes_(segment_bytes),
+      copies_(copies),
       clock_(std::move(clock)),
       frame_(frame_header_bytes, '\0') {}
 
@@ -43,6 +44,7 @@ Result<void> CompactionOutput::flush() {
     const std::uint64_t needed = segment_header_bytes + frame_.size() + seal_bytes;
     auto created = catalog_.create(SegmentKind::compacted, std::max(segment_bytes_, needed));
     if (!created) return std::unexpected(created.error());
+    (*created)->set_copies(copies_);
     segments_.push_back(std::move(*created));
     open_ = true;
   }

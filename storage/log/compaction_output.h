@@ -14,8 +14,10 @@ namespace kvs::log {
 // Gathers records into frames, frames into as many segments as it takes. Thread: one.
 class CompactionOutput {
  public:
-  // Segments grow to about `segment_bytes`; frames carry `clock()`. The catalog must outlive this.
-  CompactionOutput(Catalog& catalog, std::uint64_t segment_bytes, std::function<UnixMs()> clock);
+  // Segments grow to about `segment_bytes` and say that their records were copied `copies` times;
+  // frames carry `clock()`. The catalog must outlive this.
+  CompactionOutput(Catalog& catalog, std::uint64_t segment_bytes, std::uint8_t copies,
+                   std::function<UnixMs()> clock);
 
   // Adds a record with its LSN. After an error the output is of no use but for segments().
   Result<void> add(const Record& record);
@@ -39,6 +41,7 @@ class CompactionOutput {
 
   Catalog& catalog_;
   const std::uint64_t segment_bytes_;
+  const std::uint8_t copies_;
   const std::function<UnixMs()> clock_;
   std::vector<SegmentPtr> segments_;
   bool open_ = false;  // the last of segments_ still takes frames

@@ -5,141 +5,211 @@
 #include <utility>
 
 #include "storage/limits.h"
-#include "storage/log/frame.h"
 #include "storage/log/record.h"
 
 namespace kvs::log {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
 constexpr std::chrono::seconds pause_after_failure{1};
-// So many small segments are worth merging although nothing in them is dead.
-constexpr std::size_t merged_segments_min = 4;
-constexpr Lsn no_lsn = UINT64_MAX;
-
-// What a segment costs beside its records.
-constexpr std::uint64_t overhead_bytes = segment_header_bytes + 2 * frame_header_bytes;
-
-// The lowest LSN in any of `segments` that is not among `victims`.
-Lsn lowest_lsn(const std::vector<SegmentPtr>& segments, std::span<const SegmentPtr> victims) {
-  Lsn lowest = no_lsn;
-  for (const SegmentPtr& segment : segments) {
-    if (std::find(victims.begin(), victims.end(), segment) != victims.end()) continue;
-    const Lsn lsn = segment->counts.min_lsn;
-    if (lsn != 0) lowest = std::min(lowest, lsn);
-  }
-  return lowest;
-}
-
-std::uint64_t positive(std::int64_t value) {
-  return value > 0 ? static_cast<std::uint64_t>(value) : 0;
-}
+// How old the figures may be by which the pace is set.
+constexpr milliseconds observe_every{5};
+constexpr std::chrono::seconds rate_measured_over{1};
+// What callers give to a slice.
+constexpr double slice_ms = 1;
+// The caller has other things to do beside compaction.
+constexpr milliseconds rest_max{10};
 
 }  // namespace
 
-Compactor::Compactor(Parts parts, Limits limits) : parts_(std::move(parts)), limits_(limits) {}
+Compactor::Compactor(Parts parts, Limits limits)
+    : parts_(std::move(parts)), limits_(limits), bytes_per_second_max_(limits.bytes_per_second) {}
 
-// What would be left of a segment: the measure of whether rewriting it gives anything back.
-std::uint64_t Compactor::bytes_after(const Segment& segment, Lsn others_min_lsn) const {
-  const SegmentCounts& counts = segment.counts;
-  std::uint64_t bytes = positive(counts.live_bytes);
-  std::uint64_t records = positive(counts.live_records);
-  if (counts.max_lsn >= others_min_lsn) {
-    bytes += positive(counts.tombstone_bytes);
-    records += positive(counts.tombstones);
+// --- when and how fast ---
+
+void Compactor::observe() {
+  const SteadyTime now = steady_clock::now();
+  if (now - observed_at_ < observe_every) return;
+  observed_at_ = now;
+  use_ = parts_.catalog.space_use();
+  use_.disk_bytes += bytes_under_way();
+  pressure_ = limits_.bound.pressure(use_);
+  if (now - rate_since_ >= rate_measured_over) {
+    const double seconds = std::chrono::duration<double>(now - rate_since_).count();
+    rate_ = static_cast<std::uint64_t>(static_cast<double>(bytes_copied() - rate_from_bytes_) /
+                                       seconds);
+    rate_since_ = now;
+    rate_from_bytes_ = bytes_copied();
   }
-  if (segment.kind() == SegmentKind::log) bytes += records * sizeof(Lsn);
-  return records == 0 ? 0 : bytes + overhead_bytes;
 }
 
-std::vector<SegmentPtr> Compactor::choose() const {
-  struct Candidate {
-    SegmentPtr segment;
-    std::uint64_t after;
-    double share;  // of its bytes that would be given back
-  };
-  const std::vector<SegmentPtr> listed = parts_.catalog.listed();
-  // The lowest LSN outside a segment is the lowest of all, or, for the one that has it, the second.
-  const Lsn lowest = lowest_lsn(listed, {});
-  const auto owner = std::find_if(
-      listed.begin(), listed.end(),
-      [lowest](const SegmentPtr& segment) { return segment->counts.min_lsn == lowest; });
-  const Lsn second = owner == listed.end() ? no_lsn : lowest_lsn(listed, {&*owner, 1});
-  std::vector<Candidate> candidates;
-  std::vector<Candidate> small;
-  std::vector<SegmentPtr> all;
-  for (const SegmentPtr& segment : listed) {
-    if (owner == listed.end() || !segment->sealed() || unreadable_.contains(segment->id()))
-      continue;
-    const SegmentCounts& counts = segment->counts;
-    if (counts.dead_bytes() > 0 || counts.tombstones > 0) all.push_back(segment);
-    const std::uint64_t size = segment->end_bytes();
-    const std::uint64_t after = bytes_after(*segment, segment == *owner ? second : lowest);
-    if (size < limits_.segment_bytes / 2) small.push_back({segment, after, 0});
-    if (after >= size) continue;
-    const double share = static_cast<double>(size - after) / static_cast<double>(size);
-    if (share * 100 >= limits_.dead_percent) candidates.push_back({segment, after, share});
-  }
-  if (everything_) return all;
+CompactionNeed Compactor::need(const SpaceUse& use) const {
+  if (everything_) return CompactionNeed::everything;
+  if (parts_.reserve.released() || limits_.bound.pressure(use) > 0) return CompactionNeed::space;
+  if (limits_.bound.tombstones_dominate(use)) return CompactionNeed::tombstones;
+  return CompactionNeed::none;
+}
 
-  std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& a, const Candidate& b) { return a.share > b.share; });
-  std::size_t taken_min = 1;
-  if (candidates.empty()) {
-    std::sort(small.begin(), small.end(),
-              [](const Candidate& a, const Candidate& b) { return a.after < b.after; });
-    candidates = std::move(small);
-    taken_min = merged_segments_min;
+// What the pressure and the rate limit leave to do until the next slice.
+milliseconds Compactor::rest_now() const {
+  const auto until_limit = std::chrono::ceil<milliseconds>(within_limit_at_ - steady_clock::now());
+  milliseconds rest{0};
+  if (!hurried_) {
+    rest = milliseconds(static_cast<int>(slice_ms * (1 / working_share(pressure()) - 1)));
   }
-  std::vector<SegmentPtr> victims;
-  std::uint64_t after = overhead_bytes;
-  for (const Candidate& candidate : candidates) {
-    if (!victims.empty() && after + candidate.after > limits_.segment_bytes) break;
-    after += candidate.after;
-    victims.push_back(candidate.segment);
-  }
-  if (victims.size() < taken_min) victims.clear();
-  return victims;
+  if (limit() != 0) rest = std::max(rest, until_limit);
+  return std::min(rest, rest_max);
+}
+
+// Counts what was written against the rate limit.
+void Compactor::charge(std::uint64_t bytes) {
+  copied_.fetch_add(bytes, std::memory_order_relaxed);
+  const std::uint64_t most = limit();
+  if (most == 0) return;
+  const auto cost = std::chrono::nanoseconds(
+      static_cast<std::int64_t>(static_cast<double>(bytes) / static_cast<double>(most) * 1e9));
+  within_limit_at_ = std::max(within_limit_at_, steady_clock::now()) + cost;
 }
 
 bool Compactor::work(SteadyTime until) {
-  if (std::chrono::steady_clock::now() < not_before_) return false;
+  observe();
+  if (paused()) return false;
   do {
-    if (run_ == nullptr) {
-      std::vector<SegmentPtr> victims = choose();
-      everything_ = false;
-      if (victims.empty()) return false;
-      begin_run(std::move(victims));
+    const SteadyTime now = steady_clock::now();
+    if (now < not_before_) return false;
+    if (limit() != 0 && now < within_limit_at_) {
+      rest_ = rest_now();
+      return run_ != nullptr;
     }
+    if (run_ == nullptr && !begin_run()) return false;
     auto more = step();
     if (!more) {
       give_up(more.error());
       return false;
     }
-    if (!*more) complete();
-  } while (std::chrono::steady_clock::now() < until);
+    if (!*more) end_run();
+  } while (steady_clock::now() < until);
+  rest_ = rest_now();
   return true;
 }
 
-void Compactor::begin_run(std::vector<SegmentPtr> victims) {
+// --- a run ---
+
+bool Compactor::begin_run() {
+  // Not the figures of some milliseconds ago: they may be from before the last run.
+  use_ = parts_.catalog.space_use();
+  pressure_ = limits_.bound.pressure(use_);
+  const VictimRules rules{.segment_bytes = limits_.bound.segment_bytes,
+                          .dead_percent = limits_.dead_percent,
+                          .newest = parts_.writer.newest_lsn(),
+                          .need = need(use_)};
+  const std::vector<SegmentPtr> listed = parts_.catalog.listed();
+  std::vector<SegmentPtr> victims = choose_victims(listed, rules, unreadable_);
+  if (victims.empty() && rules.need == CompactionNeed::space &&
+      limits_.bound.tombstones_dominate(use_)) {
+    VictimRules blocked = rules;
+    blocked.need = CompactionNeed::tombstones;
+    victims = choose_victims(listed, blocked, unreadable_);
+  }
+  hurried_ = everything_;
+  everything_ = false;
+  if (victims.empty()) return false;
   run_ = std::make_unique<Run>();
-  run_->others_min_lsn = lowest_lsn(parts_.catalog.listed(), victims);
+  run_->others_min_lsn = lowest_blocking_lsn(listed, victims);
+  run_->output = std::make_unique<CompactionOutput>(parts_.catalog, limits_.bound.segment_bytes,
+                                                    output_copies(victims), parts_.clock);
   run_->victims = std::move(victims);
-  run_->output =
-      std::make_unique<CompactionOutput>(parts_.catalog, limits_.segment_bytes, parts_.clock);
   running_ = true;
+  return true;
 }
 
-// One frame's worth of the run. Returns whether there is more.
+// One frame's worth of the run; returns whether there is more. A phase begins when the one before
+// it is complete, and what makes it durable stands between them.
 Result<bool> Compactor::step() {
-  switch (run_->phase) {
-    case Phase::copy:
-      return step_copy();
-    case Phase::verify:
-      return step_verify();
-    case Phase::relocate:
-      return step_relocate();
+  Run& run = *run_;
+  auto frame = next_frame(run.phase == Phase::copy ? run.victims : run.outputs);
+  if (!frame) return std::unexpected(frame.error());
+  const Items* items = *frame;  // null: all frames of this phase are done
+  switch (run.phase) {
+    case Phase::copy: {
+      if (items != nullptr) {
+        if (auto copied = copy(*items); !copied) return std::unexpected(copied.error());
+        return true;
+      }
+      const std::uint64_t before = run.output->bytes_written();
+      if (auto sealed = run.output->finish(); !sealed) return std::unexpected(sealed.error());
+      charge(run.output->bytes_written() - before);
+      run.outputs = run.output->segments();
+      run.phase = Phase::verify;
+      break;
+    }
+    case Phase::verify: {
+      if (items != nullptr) return true;
+      // What made a record droppable must not be lost while the drop is not.
+      auto synced = parts_.writer.sync_written();
+      if (!synced) return std::unexpected(synced.error());
+      auto swapped = parts_.catalog.change(run.outputs, run.victims);
+      if (!swapped) return std::unexpected(swapped.error());
+      under_way_ = 0;
+      run.phase = Phase::relocate;
+      break;
+    }
+    case Phase::relocate: {
+      if (items != nullptr) {
+        relocate(*items);
+        return true;
+      }
+      // Nothing points into the victims any more.
+      parts_.catalog.retire(run.victims);
+      return false;
+    }
   }
-  return false;
+  run.current = 0;
+  return true;
+}
+
+// Reads `segments` frame by frame, from run.current on; null when all were read. Every phase checks
+// all that can be checked: it is what the next one relies on.
+Result<const Compactor::Items*> Compactor::next_frame(const std::vector<SegmentPtr>& segments) {
+  Run& run = *run_;
+  while (run.current < segments.size()) {
+    const SegmentPtr& segment = segments[run.current];
+    if (run.scanner == nullptr) {
+      run.scanner = std::make_unique<SegmentScanner>(segment, segment->end_bytes(), 0);
+      run.records_read = 0;
+      if (run.phase == Phase::verify) run.hint = parts_.catalog.write_hint(segment);
+    }
+    auto found = run.scanner->next();
+    if (!found) {
+      // Or the same victim would be chosen again and again, and keep the others from their turn.
+      if (run.phase == Phase::copy) unreadable_.insert(segment->id());
+      return std::unexpected(found.error());
+    }
+    // Since it is read anyway. A hint that fails is made later (hint_job.h).
+    if (run.hint != nullptr && !run.hint->add(*run.scanner)) run.hint = nullptr;
+    if (*found == SegmentScanner::Found::frame) {
+      run.records_read += run.scanner->items().size();
+      return &run.scanner->items();
+    }
+    const bool whole =
+        *found == SegmentScanner::Found::seal &&
+        run.scanner->next_offset_bytes() == segment->end_bytes() &&
+        static_cast<std::int64_t>(run.records_read) == segment->counts.records.load();
+    if (!whole) {
+      if (run.phase == Phase::copy) unreadable_.insert(segment->id());
+      const char* fault = run.scanner->fault();
+      return fail(Code::corrupt, "corrupt segment " + segment->name() + " at offset " +
+                                     std::to_string(run.scanner->offset_bytes()) + ": " +
+                                     (fault != nullptr ? fault : "it is not as it was written"));
+    }
+    if (run.hint != nullptr) (void)run.hint->finish();
+    run.hint = nullptr;
+    run.scanner = nullptr;
+    ++run.current;
+  }
+  return nullptr;
 }
 
 Compactor::Fate Compactor::fate_of(const SegmentScanner::Item& item) const {
@@ -158,39 +228,10 @@ Compactor::Fate Compactor::fate_of(const SegmentScanner::Item& item) const {
   return Fate::as_tombstone;
 }
 
-Result<bool> Compactor::step_copy() {
-  Run& run = *run_;
-  if (run.current == run.victims.size()) {
-    if (auto finished = run.output->finish(); !finished) return std::unexpected(finished.error());
-    run.outputs = run.output->segments();
-    copied_ += run.output->bytes_written();
-    run.phase = Phase::verify;
-    run.current = 0;
-    return true;
-  }
-  const SegmentPtr& victim = run.victims[run.current];
-  if (run.scanner == nullptr) {
-    run.scanner = std::make_unique<SegmentScanner>(victim, victim->end_bytes(), 0);
-  }
-  auto found = run.scanner->next();
-  if (!found) {
-    // Or the same victim would be chosen again and again, and keep the others from their turn.
-    unreadable_.insert(victim->id());
-    return std::unexpected(found.error());
-  }
-  if (*found == SegmentScanner::Found::seal) {
-    run.scanner = nullptr;
-    ++run.current;
-    return true;
-  }
-  if (*found != SegmentScanner::Found::frame) {
-    unreadable_.insert(victim->id());
-    const char* fault = run.scanner->fault();
-    return fail(Code::corrupt, "corrupt segment " + victim->name() + " at offset " +
-                                   std::to_string(run.scanner->offset_bytes()) + ": " +
-                                   (fault != nullptr ? fault : "it ends without a seal"));
-  }
-  for (const SegmentScanner::Item& item : run.scanner->items()) {
+Result<void> Compactor::copy(const Items& items) {
+  CompactionOutput& output = *run_->output;
+  const std::uint64_t before = output.bytes_written();
+  for (const SegmentScanner::Item& item : items) {
     const Fate fate = fate_of(item);
     if (fate == Fate::drop) continue;
     Record record = item.record;
@@ -200,70 +241,16 @@ Result<bool> Compactor::step_copy() {
       record.expire_at = never;
       record.value = {};
     }
-    if (auto added = run.output->add(record); !added) return std::unexpected(added.error());
+    if (auto added = output.add(record); !added) return added;
   }
-  return true;
+  charge(output.bytes_written() - before);
+  under_way_ = output.bytes_written();
+  return {};
 }
 
-Result<bool> Compactor::step_verify() {
-  Run& run = *run_;
-  if (run.current == run.outputs.size()) {
-    // What made a record droppable must not be lost while the drop is not.
-    auto synced = parts_.writer.sync_written();
-    if (!synced) return std::unexpected(synced.error());
-    if (auto swapped = swap(); !swapped) return std::unexpected(swapped.error());
-    run.phase = Phase::relocate;
-    run.current = 0;
-    return true;
-  }
-  const SegmentPtr& output = run.outputs[run.current];
-  if (run.scanner == nullptr) {
-    run.scanner = std::make_unique<SegmentScanner>(output, output->end_bytes(), 0);
-    run.hint = parts_.catalog.write_hint(output);
-    run.records_read = 0;
-  }
-  auto found = run.scanner->next();
-  if (!found) return std::unexpected(found.error());
-  run.records_read += run.scanner->items().size();
-  // Since it is read anyway. A hint that fails is made later (hint_job.h).
-  if (run.hint != nullptr && !run.hint->add(*run.scanner)) run.hint = nullptr;
-  if (*found == SegmentScanner::Found::frame) return true;
-  const bool whole = *found == SegmentScanner::Found::seal &&
-                     run.scanner->next_offset_bytes() == output->end_bytes() &&
-                     run.records_read == positive(output->counts.records);
-  if (!whole) {
-    return fail(Code::corrupt, "segment " + output->name() + " does not read back as written");
-  }
-  if (run.hint != nullptr) (void)run.hint->finish();
-  run.hint = nullptr;
-  run.scanner = nullptr;
-  ++run.current;
-  return true;
-}
-
-Result<void> Compactor::swap() {
-  return parts_.catalog.change(run_->outputs, run_->victims);
-}
-
-Result<bool> Compactor::step_relocate() {
-  Run& run = *run_;
-  if (run.current == run.outputs.size()) return false;
-  const SegmentPtr& output = run.outputs[run.current];
-  if (run.scanner == nullptr) {
-    run.scanner = std::make_unique<SegmentScanner>(output, output->end_bytes(), 0);
-  }
-  auto found = run.scanner->next();
-  if (!found) return std::unexpected(found.error());
-  if (*found == SegmentScanner::Found::seal) {
-    run.scanner = nullptr;
-    ++run.current;
-    return true;
-  }
-  if (*found != SegmentScanner::Found::frame) {
-    return fail(Code::corrupt, "segment " + output->name() + " does not read back as verified");
-  }
-  for (const SegmentScanner::Item& item : run.scanner->items()) relocate(item, output);
-  return true;
+void Compactor::relocate(const Items& items) {
+  const SegmentPtr& output = run_->outputs[run_->current];
+  for (const SegmentScanner::Item& item : items) relocate(item, output);
 }
 
 void Compactor::relocate(const SegmentScanner::Item& item, const SegmentPtr& output) {
@@ -288,12 +275,11 @@ void Compactor::relocate(const SegmentScanner::Item& item, const SegmentPtr& out
   }
 }
 
-void Compactor::complete() {
+void Compactor::end_run() {
   std::uint64_t before = 0;
   std::uint64_t after = 0;
   for (const SegmentPtr& victim : run_->victims) before += victim->end_bytes();
   for (const SegmentPtr& output : run_->outputs) after += output->end_bytes();
-  parts_.catalog.retire(run_->victims);
   retired_ += run_->victims.size();
   parts_.report(EngineOptions::Severity::info,
                 "compacted " + std::to_string(run_->victims.size()) + " segments of " +
@@ -303,27 +289,34 @@ void Compactor::complete() {
 }
 
 void Compactor::give_up(const Error& error) {
-  not_before_ = std::chrono::steady_clock::now() + pause_after_failure;
-  parts_.report(EngineOptions::Severity::error, "compaction failed: " + error.message());
   if (run_->phase == Phase::relocate) {
+    parts_.report(EngineOptions::Severity::error, "compaction failed: " + error.message());
+    not_before_ = steady_clock::now() + pause_after_failure;
     // The outputs have taken over on disk. The victims stay readable for the entries that still
     // point to them, until relocating from the start has succeeded.
     run_->scanner = nullptr;
     run_->current = 0;
     return;
   }
-  parts_.catalog.discard(run_->output->segments());
-  run_ = nullptr;
-  running_ = false;
+  finish();
+  // This is what the reserve is for: the next run has its space, all but at once.
+  if (error.code() == Code::no_space && parts_.reserve.release()) {
+    parts_.report(EngineOptions::Severity::warning,
+                  "the disk is full: compaction uses the reserve (" + error.message() + ")");
+    return;
+  }
+  parts_.report(EngineOptions::Severity::error, "compaction failed: " + error.message());
+  not_before_ = steady_clock::now() + pause_after_failure;
 }
 
 void Compactor::finish() {
   if (run_ == nullptr) return;
   if (run_->phase == Phase::relocate) {
-    complete();  // nobody will read through the index any more
-    return;
+    parts_.catalog.retire(run_->victims);  // nobody will read through the index any more
+    return end_run();
   }
   parts_.catalog.discard(run_->output->segments());
+  under_way_ = 0;
   run_ = nullptr;
   running_ = false;
 }

@@ -348,9 +348,8 @@ void Keydir::apply_by_shard(std::span<Work> work, Counts& counts) {
   std::vector<Work> sorted(work.size());
   for (const Work& one : work) sorted[begin[one.place.shard]++] = one;
   for (std::size_t first = 0; first < sorted.size(); first += window_changes) {
-    apply_window(
-        std::span(sorted).subspan(first, std::min(window_changes, sorted.size() - first)),
-        Locks::each, counts);
+    apply_window(std::span(sorted).subspan(first, std::min(window_changes, sorted.size() - first)),
+                 Locks::each, counts);
   }
   counts.publish(*this);
 }
@@ -389,9 +388,8 @@ void Keydir::apply_window(std::span<const Work> work, Locks locks, Counts& count
       if (node != no_node) table->nodes.prefetch(node);
     });
   }
-  step_through(work, locks, [&](std::size_t i) {
-    apply_one(shards_[work[i].place.shard], work[i], counts);
-  });
+  step_through(work, locks,
+               [&](std::size_t i) { apply_one(shards_[work[i].place.shard], work[i], counts); });
 }
 
 void Keydir::apply_one(Shard& shard, const Work& work, Counts& counts) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "storage/limits.h"
@@ -48,17 +49,22 @@ LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
       lock_(std::move(lock)),
       options_(std::move(options)),
       catalog_(*directory_, hash_key, progress_, health_, [this] { return now(); }),
+      reserve_(*directory_, options_.segment_bytes),
       keydir_(hash_key, options_.cache_bytes),
-      writer_(catalog_, progress_, health_, options_.segment_bytes),
+      writer_(catalog_, progress_, health_, reserve_, options_.segment_bytes),
       pending_(hash_key),
       compactor_(
           {.catalog = catalog_,
            .keydir = keydir_,
            .clears = clears_,
            .writer = writer_,
+           .reserve = reserve_,
            .clock = [this] { return now(); },
            .report = [this](Severity severity, std::string_view text) { report(severity, text); }},
-          {.segment_bytes = options_.segment_bytes, .dead_percent = options_.compact_dead_percent}),
+          {.bound = {.segment_bytes = options_.segment_bytes,
+                     .amplification_percent = options_.space_amplification_percent},
+           .dead_percent = options_.compact_dead_percent,
+           .bytes_per_second = options_.compact_rate_limit_bytes}),
       hints_(catalog_,
              [this](Severity severity, std::string_view text) { report(severity, text); }),
       scrubber_(
@@ -156,14 +162,24 @@ Result<void> LogEngine::restore(const Manifest& manifest) {
   catalog_.adopt(recovered->segments, next_id, manifest.dropped);
   SegmentPtr active = recovered->active;
   std::vector<SegmentPtr> added;
+  // On a full disk the reserve serves to open the log too: else nobody could remove anything.
+  reserve_.adopt();
+  const auto no_room = [this](const auto& done) {
+    return !done && done.error().code() == Code::no_space && reserve_.release();
+  };
   if (active == nullptr) {
     auto created = catalog_.create(SegmentKind::log, options_.segment_bytes);
+    if (no_room(created)) {
+      created = catalog_.create(SegmentKind::log, reserve_.removals_bytes());
+    }
     if (!created) return std::unexpected(created.error());
     active = *created;
     added.push_back(active);
   }
   // Takes back the mark of a clean stop too, before anything is written.
-  if (auto named = catalog_.change(added, recovered->unneeded); !named) {
+  auto named = catalog_.change(added, recovered->unneeded);
+  if (no_room(named)) named = catalog_.change(added, recovered->unneeded);
+  if (!named) {
     catalog_.discard(added);
     return named;
   }
@@ -359,14 +375,25 @@ DatabaseStats LogEngine::database_stats(Database database) const {
 EngineStats LogEngine::stats() const {
   EngineStats stats{.engine = "kvs"};
   for (const SegmentPtr& segment : catalog_.listed()) {
-    stats.disk_bytes += segment->capacity_bytes() + segment->hint_bytes();
     stats.hint_bytes += segment->hint_bytes();
-    stats.live_bytes +=
-        static_cast<std::uint64_t>(std::max<std::int64_t>(0, segment->counts.live_bytes));
     stats.dead_bytes +=
         static_cast<std::uint64_t>(std::max<std::int64_t>(0, segment->counts.dead_bytes()));
     ++stats.segments;
   }
+  SpaceUse use = catalog_.space_use();
+  use.disk_bytes += compactor_.bytes_under_way();
+  stats.disk_bytes = use.disk_bytes;
+  stats.live_bytes = use.live_bytes;
+  stats.tombstone_bytes = use.tombstone_bytes;
+  stats.space_allowed_bytes = compactor_.bound().allowed_bytes(use);
+  stats.compaction_debt_bytes = compactor_.bound().debt_bytes(use);
+  stats.compaction_paused = compactor_.paused();
+  stats.compaction_rate_bytes = compactor_.bytes_per_second();
+  stats.compaction_rate_limit_bytes = compactor_.limit();
+  stats.reserve_bytes = reserve_.held() ? reserve_.bytes() : 0;
+  stats.disk_full = disk_full();
+  stats.writer_delays = writer_delays_;
+  stats.writer_delay_us = writer_delay_us_;
   stats.compactions = compactor_.victims_retired();
   stats.compacted_bytes = compactor_.bytes_copied();
   stats.compaction_running = compactor_.running();
@@ -399,6 +426,7 @@ Result<std::unique_ptr<WriteSession>> LogEngine::begin() {
   }
   std::unique_lock place(place_);
   if (auto healthy = health_.check(); !healthy) return std::unexpected(healthy.error());
+  slow_down();
   return std::make_unique<Session>(*this, pending_, std::move(place));
 }
 
@@ -408,8 +436,13 @@ Result<Position> LogEngine::commit(PendingWrites& writes, Visibility visibility)
   }
   if (writes.records() == 0) return committed();
   const UnixMs clock = now();
-  auto placed = writer_.append(writes.frame(), writes.records(), clock);
-  if (!placed) return std::unexpected(placed.error());
+  const Purpose purpose = writes.has_values() ? Purpose::growth : Purpose::shrinking;
+  auto placed = writer_.append(writes.frame(), writes.records(), clock, purpose);
+  if (!placed) {
+    if (placed.error().code() != Code::no_space) return std::unexpected(placed.error());
+    note_full_disk(placed.error());
+    return fail(Code::no_space, "the disk is full: " + placed.error().message());
+  }
   written_bytes_.fetch_add(writes.frame().size(), std::memory_order_relaxed);
   progress_.newest_clock.store(clock, std::memory_order_relaxed);
   // Before the index shows any of it: who sees a removal finds committed() to cover it.
@@ -463,6 +496,33 @@ void LogEngine::publish(PendingWrites& writes, Visibility visibility,
   }
 }
 
+// With the writer's place held: who writes while compaction is behind waits a little, in proportion
+// to what was written since the last wait, and everybody who would write waits behind him.
+void LogEngine::slow_down() {
+  const std::uint64_t written = written_bytes_.load(std::memory_order_relaxed);
+  if (!compactor_.behind()) {
+    delayed_upto_bytes_ = written;
+    return;
+  }
+  delay_owed_ += writer_delay(compactor_.pressure(), written - delayed_upto_bytes_);
+  delayed_upto_bytes_ = written;
+  constexpr std::chrono::milliseconds worth_a_sleep{1};
+  if (delay_owed_ < worth_a_sleep) return;
+  const auto delay = std::min<std::chrono::microseconds>(delay_owed_, writer_delay_max);
+  delay_owed_ = std::min<std::chrono::microseconds>(delay_owed_ - delay, writer_delay_max);
+  writer_delays_.fetch_add(1, std::memory_order_relaxed);
+  writer_delay_us_.fetch_add(static_cast<std::uint64_t>(delay.count()), std::memory_order_relaxed);
+  std::this_thread::sleep_for(delay);
+}
+
+void LogEngine::note_full_disk(const Error& error) {
+  if (disk_full_.exchange(true)) return;
+  report(Severity::error,
+         "the disk is full: writes are refused, except removals, until there is "
+         "room (" +
+             error.message() + ")");
+}
+
 // --- maintenance ---
 
 bool LogEngine::maintain(std::chrono::microseconds budget) {
@@ -471,12 +531,9 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
   const SteadyTime until = std::chrono::steady_clock::now() + budget;
   const auto time_left = [until] { return std::chrono::steady_clock::now() < until; };
 
-  if (!health_.failed() && writer_.next_is_due()) {
-    auto prepared = writer_.prepare_next();
-    if (!prepared && !preparing_failed_) {
-      report(Severity::warning, "cannot prepare the next segment: " + prepared.error().message());
-    }
-    preparing_failed_ = !prepared;
+  if (!health_.failed()) {
+    if (writer_.next_is_due()) prepare_next();
+    look_for_room();
   }
 
   bool more = remove_expired(until);
@@ -498,6 +555,31 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
 
 bool LogEngine::expire(std::chrono::microseconds budget) {
   return remove_expired(std::chrono::steady_clock::now() + budget);
+}
+
+std::chrono::milliseconds LogEngine::maintenance_rest() const {
+  return compactor_.rest();
+}
+
+void LogEngine::prepare_next() {
+  auto prepared = writer_.prepare_next();
+  if (!prepared && !preparing_failed_) {
+    report(Severity::warning, "cannot prepare the next segment: " + prepared.error().message());
+  }
+  preparing_failed_ = !prepared;
+}
+
+// After the disk was full: takes the reserve back before anything else may grow.
+void LogEngine::look_for_room() {
+  if (!disk_full() && !reserve_.released()) return;
+  constexpr std::chrono::milliseconds patience{100};
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (now - looked_for_room_at_ < patience) return;
+  looked_for_room_at_ = now;
+  if (!reserve_.take() || !writer_.prepare_next()) return;
+  if (disk_full_.exchange(false)) {
+    report(Severity::info, "there is room on the disk again: writes go on");
+  }
 }
 
 // Takes keys past their deadline out of the index. No record is written: the deadline is in theirs.

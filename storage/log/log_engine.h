@@ -21,6 +21,7 @@
 #include "storage/log/hint_job.h"
 #include "storage/log/keydir.h"
 #include "storage/log/recovery.h"
+#include "storage/log/reserve.h"
 #include "storage/log/scrub.h"
 #include "storage/log/session.h"
 #include "storage/log/writer.h"
@@ -56,6 +57,14 @@ class LogEngine final : public Engine {
   void request_compaction() override;
   Result<void> request_scrub() override;
   Result<BackupSummary> backup(const BackupRequest& request) override;
+
+  void pause_compaction() override { compactor_.pause(); }
+  void resume_compaction() override { compactor_.resume(); }
+  void limit_compaction(std::uint64_t bytes_per_second) override {
+    compactor_.limit(bytes_per_second);
+  }
+  std::chrono::milliseconds maintenance_rest() const override;
+  bool disk_full() const override { return disk_full_.load(std::memory_order_relaxed); }
   Result<void> close() override;
 
   // --- for the session that has the writer's place ---
@@ -87,6 +96,10 @@ class LogEngine final : public Engine {
   void remove_live(const Location& location);
   bool remove_expired(SteadyTime until);
   void start_requested_compaction();
+  void prepare_next();
+  void look_for_room();
+  void note_full_disk(const Error& error);
+  void slow_down();
 
   // Constant after open().
   const std::unique_ptr<Directory> directory_;
@@ -97,6 +110,7 @@ class LogEngine final : public Engine {
   Progress progress_;
   Health health_;
   Catalog catalog_;
+  Reserve reserve_;
   Keydir keydir_;
   Clears clears_;
 
@@ -104,6 +118,8 @@ class LogEngine final : public Engine {
   std::mutex place_;
   Writer writer_;  // sync() and prepare_next() by anybody
   PendingWrites pending_;
+  std::uint64_t delayed_upto_bytes_ = 0;     // of written_bytes_: delays were paid for these
+  std::chrono::microseconds delay_owed_{0};  // too short to sleep for
 
   // One maintain() at a time.
   std::mutex maintenance_;
@@ -112,6 +128,9 @@ class LogEngine final : public Engine {
   Scrubber scrubber_;  // stats() and request() by anybody
   bool preparing_failed_ = false;
   std::atomic<bool> compaction_requested_ = false;
+  SteadyTime looked_for_room_at_{};
+
+  std::atomic<bool> disk_full_ = false;
 
   // One backup at a time.
   std::mutex backing_up_;
@@ -123,6 +142,8 @@ class LogEngine final : public Engine {
   std::atomic<std::uint64_t> corrupt_reads_ = 0;
   std::atomic<std::uint64_t> read_errors_ = 0;
   std::atomic<std::uint64_t> expired_keys_ = 0;
+  std::atomic<std::uint64_t> writer_delays_ = 0;
+  std::atomic<std::uint64_t> writer_delay_us_ = 0;
 
   // Of load(), while which stats() may be asked.
   std::optional<Manifest> to_load_;

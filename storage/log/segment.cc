@@ -80,6 +80,7 @@ Segment::Segment(const SegmentHeader& header, std::unique_ptr<File> file,
     : header_(header),
       seed_(segment_seed(header.salt, header.id)),
       file_(std::move(file)),
+      copies_(header.kind == SegmentKind::log ? 0 : 1),
       capacity_bytes_(capacity_bytes) {}
 
 }  // namespace kvs::log

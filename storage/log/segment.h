@@ -68,6 +68,7 @@ struct SegmentCounts {
   // Of all records; 0 while there are none.
   std::atomic<Lsn> min_lsn = 0;
   std::atomic<Lsn> max_lsn = 0;
+  std::atomic<double> lsn_sum = 0;  // of all records; only their mean is used
 
   void add_live(std::uint64_t bytes) {
     live_bytes.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
@@ -85,6 +86,8 @@ struct SegmentCounts {
   void add_records(std::uint64_t count, std::uint64_t bytes, Lsn first, Lsn last) {
     records.fetch_add(static_cast<std::int64_t>(count), std::memory_order_relaxed);
     record_bytes.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+    const double mean = (static_cast<double>(first) + static_cast<double>(last)) / 2;
+    lsn_sum.fetch_add(mean * static_cast<double>(count), std::memory_order_relaxed);
     const Lsn low = min_lsn.load(std::memory_order_relaxed);
     if (low == 0 || first < low) min_lsn.store(first, std::memory_order_relaxed);
     if (last > max_lsn.load(std::memory_order_relaxed)) {
@@ -92,6 +95,11 @@ struct SegmentCounts {
     }
   }
   std::int64_t dead_bytes() const { return record_bytes - live_bytes - tombstone_bytes; }
+  // How old the records are, on the whole.
+  double mean_lsn() const {
+    const double count = static_cast<double>(records.load(std::memory_order_relaxed));
+    return count > 0 ? lsn_sum.load(std::memory_order_relaxed) / count : 0;
+  }
 };
 
 class Segment {
@@ -126,12 +134,18 @@ class Segment {
   std::uint64_t hint_bytes() const { return hint_bytes_.load(std::memory_order_relaxed); }
   void set_hint_bytes(std::uint64_t bytes) { hint_bytes_.store(bytes, std::memory_order_relaxed); }
 
+  // How often compaction has copied what is in it (2: twice or more); a restart does not know, and
+  // says 1 of a compacted segment. Set before the segment is shared.
+  std::uint8_t copies() const { return copies_; }
+  void set_copies(std::uint8_t copies) { copies_ = copies; }
+
   SegmentCounts counts;
 
  private:
   const SegmentHeader header_;
   const std::uint32_t seed_;
   const std::unique_ptr<File> file_;
+  std::uint8_t copies_;
   std::atomic<std::uint64_t> end_bytes_ = segment_header_bytes;
   std::atomic<std::uint64_t> capacity_bytes_;
   std::atomic<bool> sealed_ = false;

@@ -29,6 +29,7 @@ void PendingWrites::reset() {
   }
   frame_.assign(frame_header_bytes, '\0');
   records_ = 0;
+  values_ = 0;
   overflowed_ = false;
   writes_.clear();
   changes.clear();
@@ -44,6 +45,7 @@ bool PendingWrites::append(const Record& record) {
   }
   append_record(frame_, record);
   ++records_;
+  if (record.kind == RecordKind::value) ++values_;
   return true;
 }
 

@@ -63,6 +63,8 @@ class PendingWrites {
   std::uint32_t records() const { return records_; }
   std::size_t bytes() const { return records_ == 0 ? 0 : frame_.size(); }
   bool overflowed() const { return overflowed_; }
+  // Is there a value among the records? If not, they only take away.
+  bool has_values() const { return values_ > 0; }
   std::string& frame() { return frame_; }
   // The newest write of each key, in the order in which the keys were first written; those from
   // before a clear included.
@@ -87,6 +89,7 @@ class PendingWrites {
   const HashKey hash_key_;
   std::string frame_;  // room for the header, then records
   std::uint32_t records_ = 0;
+  std::uint32_t values_ = 0;  // records that hold one
   bool overflowed_ = false;
   std::vector<PendingWrite> writes_;
   // Open addressing over writes_ (index + 1; 0: free), used when there are more than a few.

@@ -8,8 +8,13 @@
 
 namespace kvs::log {
 
-Writer::Writer(Catalog& catalog, Progress& progress, Health& health, std::uint64_t segment_bytes)
-    : catalog_(catalog), progress_(progress), health_(health), segment_bytes_(segment_bytes) {}
+Writer::Writer(Catalog& catalog, Progress& progress, Health& health, Reserve& reserve,
+               std::uint64_t segment_bytes)
+    : catalog_(catalog),
+      progress_(progress),
+      health_(health),
+      reserve_(reserve),
+      segment_bytes_(segment_bytes) {}
 
 void Writer::start(SegmentPtr active, SegmentPtr prepared, Lsn next_lsn) {
   std::scoped_lock lock(sync_mutex_, active_mutex_, next_mutex_);
@@ -24,7 +29,8 @@ SegmentPtr Writer::active() const {
   return active_;
 }
 
-Result<Writer::Placed> Writer::append(std::string& frame, std::uint32_t records, UnixMs clock) {
+Result<Writer::Placed> Writer::append(std::string& frame, std::uint32_t records, UnixMs clock,
+                                      Purpose purpose) {
   assert(records > 0);
   assert(frame.size() >= frame_header_bytes + records * record_bytes_min);
   const Lsn first = next_lsn_;
@@ -33,7 +39,12 @@ Result<Writer::Placed> Writer::append(std::string& frame, std::uint32_t records,
     return fail(Code::too_large, "the writes of one session exceed 2 GiB");
   }
   if (auto healthy = health_.check(); !healthy) return std::unexpected(healthy.error());
-  if (auto room = make_room(frame.size(), clock); !room) return std::unexpected(room.error());
+  if (purpose == Purpose::growth && reserve_.released()) {
+    if (auto taken = reserve_.take(); !taken) return std::unexpected(taken.error());
+  }
+  if (auto room = make_room(frame.size(), clock, purpose); !room) {
+    return std::unexpected(room.error());
+  }
 
   Segment& segment = *active_;
   const std::uint64_t frame_offset = segment.end_bytes();
@@ -61,25 +72,25 @@ Result<Writer::Placed> Writer::append(std::string& frame, std::uint32_t records,
                 .last_lsn = first + records - 1};
 }
 
-Result<void> Writer::make_room(std::uint64_t frame_bytes, UnixMs clock) {
+Result<void> Writer::make_room(std::uint64_t frame_bytes, UnixMs clock, Purpose purpose) {
   const std::uint64_t seal_bytes = frame_header_bytes;
   if (active_->end_bytes() + frame_bytes + seal_bytes <= active_->capacity_bytes()) return {};
   const std::uint64_t needed = segment_header_bytes + frame_bytes + seal_bytes;
   if (active_->end_bytes() == segment_header_bytes) return grow(*active_, needed);
-  return move_on(needed, clock);
+  return move_on(needed, clock, purpose);
 }
 
 Result<void> Writer::seal_active(UnixMs clock) {
   if (auto healthy = health_.check(); !healthy) return healthy;
   if (active_->end_bytes() == segment_header_bytes) return {};
-  return move_on(0, clock);
+  return move_on(0, clock, Purpose::growth);
 }
 
-Result<void> Writer::move_on(std::uint64_t capacity_needed, UnixMs clock) {
+Result<void> Writer::move_on(std::uint64_t capacity_needed, UnixMs clock, Purpose purpose) {
   SegmentPtr next;
   {
     std::scoped_lock preparing(next_mutex_);
-    auto ensured = ensure_next();
+    auto ensured = ensure_next(purpose);
     if (!ensured) return std::unexpected(ensured.error());
     if ((*ensured)->capacity_bytes() < capacity_needed) {
       if (auto grown = grow(**ensured, capacity_needed); !grown) return grown;
@@ -113,9 +124,9 @@ Result<void> Writer::move_on(std::uint64_t capacity_needed, UnixMs clock) {
 }
 
 // Called with next_mutex_ held.
-Result<SegmentPtr> Writer::ensure_next() {
+Result<SegmentPtr> Writer::ensure_next(Purpose purpose) {
   if (next_ != nullptr) return next_;
-  auto created = catalog_.create(SegmentKind::log, segment_bytes_);
+  auto created = create_next(purpose);
   if (!created) return std::unexpected(created.error());
   if (auto named = catalog_.change({&*created, 1}, {}); !named) {
     catalog_.discard({&*created, 1});
@@ -123,6 +134,17 @@ Result<SegmentPtr> Writer::ensure_next() {
   }
   next_ = *created;
   return next_;
+}
+
+Result<SegmentPtr> Writer::create_next(Purpose purpose) {
+  if (purpose == Purpose::growth) {
+    // The reserve first: whoever lets the log grow leaves enough to shrink it again.
+    if (auto taken = reserve_.take(); !taken) return std::unexpected(taken.error());
+    return catalog_.create(SegmentKind::log, segment_bytes_);
+  }
+  auto created = catalog_.create(SegmentKind::log, segment_bytes_);
+  if (created || created.error().code() != Code::no_space || !reserve_.release()) return created;
+  return catalog_.create(SegmentKind::log, reserve_.removals_bytes());
 }
 
 bool Writer::next_is_due() const {
@@ -133,7 +155,7 @@ bool Writer::next_is_due() const {
 Result<void> Writer::prepare_next() {
   if (auto healthy = health_.check(); !healthy) return healthy;
   std::scoped_lock preparing(next_mutex_);
-  auto ensured = ensure_next();
+  auto ensured = ensure_next(Purpose::growth);
   if (!ensured) return std::unexpected(ensured.error());
   return {};
 }

@@ -5,6 +5,8 @@
 // - the next segment is created, synced and named in MANIFEST before the current one is sealed;
 // - the current one is sealed and synced before the next one is used.
 //
+// When the disk is full, only frames that help to empty it go on being written (reserve.h).
+//
 // A frame that could not be written whole is cut off again, so that the log stays a row of valid
 // frames; what cannot be cut off closes `health`.
 #pragma once
@@ -16,8 +18,15 @@
 #include "storage/log/catalog.h"
 #include "storage/log/frame.h"
 #include "storage/log/health.h"
+#include "storage/log/reserve.h"
 
 namespace kvs::log {
+
+// What a frame does to the log, when all is said and done.
+enum class Purpose : std::uint8_t {
+  growth,     // it holds values
+  shrinking,  // it holds removals only: they may use the reserve
+};
 
 class Writer {
  public:
@@ -30,7 +39,8 @@ class Writer {
   };
 
   // All must outlive this.
-  Writer(Catalog& catalog, Progress& progress, Health& health, std::uint64_t segment_bytes);
+  Writer(Catalog& catalog, Progress& progress, Health& health, Reserve& reserve,
+         std::uint64_t segment_bytes);
 
   // Takes over what a recovery found: `active` ends at its end_bytes(). `prepared` may be null.
   void start(SegmentPtr active, SegmentPtr prepared, Lsn next_lsn);
@@ -43,7 +53,7 @@ class Writer {
   // Writes `frame`: frame_header_bytes of room, then `records` records as append_record wrote them.
   // The caller sets progress.committed and then publishes. Errors: no_space, io, read_only,
   // too_large; nothing was written then.
-  Result<Placed> append(std::string& frame, std::uint32_t records, UnixMs clock);
+  Result<Placed> append(std::string& frame, std::uint32_t records, UnixMs clock, Purpose purpose);
 
   // Seals the active segment, if there is anything in it, and goes on in another.
   Result<void> seal_active(UnixMs clock);
@@ -61,13 +71,16 @@ class Writer {
   bool next_is_due() const;
 
   SegmentPtr active() const;
+  // The newest LSN committed.
+  Lsn newest_lsn() const { return progress_.committed.load(std::memory_order_relaxed); }
   std::uint64_t syncs() const { return syncs_.load(std::memory_order_relaxed); }
   std::uint64_t sync_failures() const { return sync_failures_.load(std::memory_order_relaxed); }
 
  private:
-  Result<void> make_room(std::uint64_t frame_bytes, UnixMs clock);
-  Result<void> move_on(std::uint64_t capacity_needed, UnixMs clock);
-  Result<SegmentPtr> ensure_next();
+  Result<void> make_room(std::uint64_t frame_bytes, UnixMs clock, Purpose purpose);
+  Result<void> move_on(std::uint64_t capacity_needed, UnixMs clock, Purpose purpose);
+  Result<SegmentPtr> ensure_next(Purpose purpose);
+  Result<SegmentPtr> create_next(Purpose purpose);
   Result<void> grow(Segment& segment, std::uint64_t capacity_needed);
   Result<void> write_at_end(std::string_view bytes);
   Result<void> sync_locked(Segment& segment, Position upto);
@@ -75,6 +88,7 @@ class Writer {
   Catalog& catalog_;
   Progress& progress_;
   Health& health_;
+  Reserve& reserve_;
   const std::uint64_t segment_bytes_;
 
   // Of the holder of the writer's place.

@@ -19,6 +19,7 @@ EngineOptions options_for(const std::shared_ptr<SimFs>& fs, const Workload& work
   EngineOptions options;
   options.directory = "/sim";
   options.segment_bytes = 400;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = cache_bytes;
   options.fs = fs;
   options.clock = [clock = workload.clock()] { return *clock; };

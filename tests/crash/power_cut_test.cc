@@ -27,6 +27,7 @@ EngineOptions options_for(const std::shared_ptr<SimFs>& fs, const Workload& work
   EngineOptions options;
   options.directory = "/sim";
   options.segment_bytes = 400;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   options.fs = fs;
   options.clock = [clock = workload.clock()] { return *clock; };

@@ -44,6 +44,7 @@ int main(int argc, char** argv) {
   EngineOptions options;
   options.directory = argv[1];
   options.segment_bytes = 400;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   options.clock = [clock = workload.clock()] { return *clock; };
 

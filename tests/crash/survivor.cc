@@ -39,6 +39,7 @@ EngineOptions crash_options(const std::shared_ptr<SimFs>& fs, const Workload& wo
   EngineOptions options;
   options.directory = "/sim";
   options.segment_bytes = segment_bytes;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   options.fs = fs;
   options.clock = [clock = workload.clock()] { return *clock; };

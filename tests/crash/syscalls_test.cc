@@ -136,6 +136,7 @@ bool live_with(const Fault& fault, int at, std::uint64_t seed, int steps, Tally&
   EngineOptions options;
   options.directory = directory;
   options.segment_bytes = 400;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   options.clock = [clock = std::strtoll(now.c_str(), nullptr, 10)] { return clock; };
   auto engine = open_engine("", options);
@@ -219,6 +220,7 @@ TEST_CASE(
   EngineOptions options;
   options.directory = dir.path() / "data";
   options.segment_bytes = 4096;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   auto engine = open_engine("", options);
   REQUIRE(engine);
@@ -259,6 +261,7 @@ TEST_CASE("a data directory that is deleted under the engine is an error, and re
   EngineOptions options;
   options.directory = dir.path() / "data";
   options.segment_bytes = 4096;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   auto engine = open_engine("", options);
   REQUIRE(engine);

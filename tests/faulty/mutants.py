@@ -99,10 +99,10 @@ MUTANTS = [
            [(STATES, "any one bit*")], short=True),
     Mutant("clean-mark-kept", "the mark of a clean stop stays while the log goes on",
            L + "log_engine.cc",
-           [("if (auto named = catalog_.change(added, recovered->unneeded); !named) {",
-             "if (auto named = added.empty() && recovered->unneeded.empty()\n"
-             "                       ? Result<void>{}\n"
-             "                       : catalog_.change(added, recovered->unneeded);\n      !named) {")],
+           [("  auto named = catalog_.change(added, recovered->unneeded);\n",
+             "  auto named = added.empty() && recovered->unneeded.empty()\n"
+             "                   ? Result<void>{}\n"
+             "                   : catalog_.change(added, recovered->unneeded);\n")],
            [(STATES, "whatever*")]),
     # --- recovery ---
     Mutant("torn-tail-not-cut", "garbage behind the last frame stays there", L + "recovery.cc",
@@ -136,11 +136,11 @@ MUTANTS = [
            [(STORAGE, ""), (STATES, "")]),
     Mutant("failed-write-published", "readers see a session whose write has failed",
            L + "log_engine.cc",
-           [("  if (!placed) return std::unexpected(placed.error());\n  written_bytes_",
+           [("  if (!placed) {\n    if (placed.error()",
              "  if (!placed) {\n    publish(writes, visibility,\n"
              "            {.segment = writer_.active(), .payload_offset_bytes = 72,\n"
              "             .first_lsn = committed() + 1, .last_lsn = committed() + writes.records()});\n"
-             "    return std::unexpected(placed.error());\n  }\n  written_bytes_")],
+             "    if (placed.error()")],
            [(STORAGE, "any*")]),
     # --- compaction ---
     Mutant("tombstone-dropped", "a tombstone goes while an older segment holds the key",
@@ -155,9 +155,9 @@ MUTANTS = [
            [(STATES, "whatever*")]),
     Mutant("inputs-deleted-first", "the victims' files go before MANIFEST lets go of them",
            L + "compactor.cc",
-           [("  return parts_.catalog.change(run_->outputs, run_->victims);",
-             "  parts_.catalog.discard(run_->victims);\n"
-             "  return parts_.catalog.change(run_->outputs, run_->victims);")],
+           [("      auto swapped = parts_.catalog.change(run.outputs, run.victims);",
+             "      parts_.catalog.discard(run.victims);\n"
+             "      auto swapped = parts_.catalog.change(run.outputs, run.victims);")],
            [(STATES, "whatever*")], short=True),
     Mutant("outputs-not-synced", "the victims go before the survivors are on the disk",
            L + "compaction_output.cc",
@@ -168,7 +168,12 @@ MUTANTS = [
            [("auto synced = parts_.writer.sync_written();", "auto synced = Result<Position>(Position{0});")],
            [(STATES, "whatever*")]),
     Mutant("index-not-moved", "the index keeps pointing to files that are gone", L + "compactor.cc",
-           [("for (const SegmentScanner::Item& item : run.scanner->items()) relocate(item, output);", "")],
+           [("  for (const SegmentScanner::Item& item : items) relocate(item, output);\n",
+             "  (void)output;\n  (void)items;\n")],
+           [(STATES, "whatever*")]),
+    Mutant("live-holds-no-tombstone-back", "a tombstone goes although a segment holds dead records",
+           L + "victims.cc",
+           [("segment.counts.dead_bytes() <= 0 ? no_lsn : lsn", "segment.counts.dead_bytes() >= 0 ? no_lsn : lsn")],
            [(STATES, "whatever*")]),
     # --- reading, sessions, time ---
     Mutant("corrupt-is-absent", "a record that is damaged is answered as absent", L + "log_engine.cc",

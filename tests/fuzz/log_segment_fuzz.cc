@@ -93,6 +93,7 @@ EngineOptions options_of(const std::shared_ptr<SimFs>& fs) {
   EngineOptions options;
   options.directory = "/sim";
   options.segment_bytes = 400;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   options.fs = fs;
   return options;

@@ -205,6 +205,9 @@ DatabaseStats MapEngine::database_stats(Database database) const {
 EngineStats MapEngine::stats() const {
   EngineStats stats;
   stats.engine = "map";
+  stats.compaction_paused = compaction_paused_;
+  stats.compaction_rate_limit_bytes = compaction_limit_bytes_;
+  stats.disk_full = disk_full_;
   return stats;
 }
 

@@ -33,6 +33,8 @@ class MapEngine : public Engine {
   // Every read of a value fails with `error` until it is called with nullopt.
   void fail_reads(std::optional<Error> error);
   unsigned compactions_requested() const { return compactions_requested_; }
+  // As an engine whose disk is full.
+  void set_disk_full(bool full) { disk_full_ = full; }
 
   Result<std::optional<KeyInfo>> find(Key key, Access access) override;
   Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
@@ -47,6 +49,12 @@ class MapEngine : public Engine {
   Result<Position> sync() override;
   bool maintain(std::chrono::microseconds budget) override;
   void request_compaction() override { ++compactions_requested_; }
+  void pause_compaction() override { compaction_paused_ = true; }
+  void resume_compaction() override { compaction_paused_ = false; }
+  void limit_compaction(std::uint64_t bytes_per_second) override {
+    compaction_limit_bytes_ = bytes_per_second;
+  }
+  bool disk_full() const override { return disk_full_; }
   Result<void> close() override { return {}; }
 
  private:
@@ -65,6 +73,9 @@ class MapEngine : public Engine {
   const Clock clock_;
   std::mutex writer_;  // the writer's place: locked by the session there is
   std::atomic<bool> cold_{false};
+  std::atomic<bool> disk_full_{false};
+  std::atomic<bool> compaction_paused_{false};
+  std::atomic<std::uint64_t> compaction_limit_bytes_{0};
   std::atomic<unsigned> compactions_requested_{0};
   mutable std::mutex mutex_;  // guards what follows
   std::map<Name, Entry> entries_;

@@ -296,6 +296,11 @@ class SimDirectory final : public Directory {
     return {};
   }
 
+  Result<std::uint64_t> free_bytes() const override {
+    std::scoped_lock lock(fs_->mutex_);
+    return fs_->capacity_bytes - std::min(fs_->capacity_bytes, fs_->used_bytes());
+  }
+
   Result<std::unique_ptr<DirectoryLock>> lock(std::string_view name) override {
     std::scoped_lock held(fs_->mutex_);
     if (!fs_->entries_->locked.insert(prefix_ + std::string(name)).second) {

@@ -37,6 +37,8 @@ const std::vector<Sample>& samples() {
       {"recovery-threads", "2", "2"},
       {"scrub-rate", "16mb", "16mb"},
       {"backup-dir", "/srv/kvs backups", "/srv/kvs backups"},
+      {"compact-rate-limit", "10mb", "10mb"},
+      {"space-amplification", "200", "200"},
       {"requirepass", "[a secret]", "[a secret]"},
       {"protected-mode", "no", "no"},
       {"maxclients", "77", "77"},

@@ -202,6 +202,7 @@ TEST_CASE("a backup is one commit's state, under sessions and compaction on othe
   const TempDir dir;
   EngineOptions options = directory_options(dir.path() / "data");
   options.segment_bytes = 16 << 10;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   std::filesystem::create_directory(dir.path() / "backups");
   auto engine = must_open(options);
@@ -259,6 +260,7 @@ TEST_CASE("what a backup links is not changed by anything that happens to the or
   const TempDir dir;
   EngineOptions options = directory_options(dir.path() / "data");
   options.segment_bytes = 400;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   std::filesystem::create_directory(dir.path() / "backups");
   State before;

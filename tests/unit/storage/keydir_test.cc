@@ -639,7 +639,8 @@ TEST_CASE("scans stay exact while keys of changing sizes come, go and are cleare
         ++visits[std::string(name)];
       });
       for (int i = 0; i < 300; ++i) {
-        if (random() % 20 == 0) touch(*std::next(staying.begin(), static_cast<std::ptrdiff_t>(random() % 50)));
+        if (random() % 20 == 0)
+          touch(*std::next(staying.begin(), static_cast<std::ptrdiff_t>(random() % 50)));
         if (random() % 2 || others.empty()) {
           const std::string name = std::to_string(++lsn) + std::string(random() % 300, 'o');
           put(keydir, {0, name}, lsn, "");

@@ -23,6 +23,7 @@ inline EngineOptions sim_options(const std::shared_ptr<SimFs>& fs,
   EngineOptions options;
   options.directory = "/sim";
   options.segment_bytes = segment_bytes;
+  options.compact_dead_percent = 50;  // compaction happens all the time
   options.cache_bytes = 0;
   options.fs = fs;
   return options;
