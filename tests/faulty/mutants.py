@@ -14,6 +14,7 @@ STATES = "test_crash_states"
 STORAGE = "test_crash_storage"
 ENGINE = "test_unit_storage_engine"
 FORMAT = "test_unit_storage_format"
+HINT = "test_unit_storage_hint"
 POWER = "test_crash_power"
 KILL = "test_crash_kill"
 SYSCALLS = "test_crash_syscalls"
@@ -142,6 +143,15 @@ MUTANTS = [
              "             .first_lsn = committed() + 1, .last_lsn = committed() + writes.records()});\n"
              "    if (placed.error()")],
            [(STORAGE, "any*")]),
+    Mutant("hint-crc-off", "a hint file's records are trusted without their checksum",
+           L + "hint.cc", [("return got && *got == buffer.size() && hint_crc(seed_, chunk.offset_bytes, buffer) == chunk.crc;",
+                            "return got && *got == buffer.size();")],
+           [(STATES, "any one bit*"), (HINT, "")], short=True),
+    Mutant("hint-trusted-alone", "a hint file is believed whatever its segment's end says",
+           L + "hint_loader.cc",
+           [("if (parsed.fault != nullptr || !parsed.header.is_seal()) return false;",
+             "if (parsed.fault != nullptr || !parsed.header.is_seal()) return true;")],
+           [(STATES, "any one bit*"), (HINT, "")]),
     # --- compaction ---
     Mutant("tombstone-dropped", "a tombstone goes while an older segment holds the key",
            L + "compactor.cc",
@@ -187,7 +197,7 @@ MUTANTS = [
     Mutant("clock-forgotten", "what has expired comes back when the clock is turned back",
            L + "log_engine.cc", [("progress_.newest_clock = recovered->clock;", "")],
            [(ENGINE, "what has expired*")]),
-    Mutant("deadline-forgotten", "recovery forgets deadlines", L + "recovery.cc",
+    Mutant("deadline-forgotten", "recovery forgets deadlines", L + "index_feed.cc",
            [(".expire_at = record.expire_at};", ".expire_at = never};")],
            [(STATES, "whatever*")]),
     # --- the real file system ---
@@ -210,7 +220,7 @@ MUTANTS = [
            [(SYSCALLS, "*EINTR*")], program="storage_probe"),
     Mutant("two-writers", "a second process may open a directory that is in use",
            "storage/directory.cc",
-           [("while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {", "while (false) {")],
+           [("while (::flock(descriptor, kind | LOCK_NB) != 0) {", "while (kind < 0) {")],
            [(ENGINE, "a second engine*")]),
 ]
 
