@@ -31,6 +31,13 @@ struct LoopWait {
 
 // The client's commands for callers whose words end with the call: the suite's do.
 class OwningCalls {
+  // An operation of the same class that has its request already.
+  template <class Command>
+  auto op(const Command& command) {
+    using Owned = client::commands::Encoded<Command>;
+    return client::CommandOperation<Owned>(client_.session(), Owned(command));
+  }
+
  public:
   explicit OwningCalls(client::Client& client) : client_(client) {}
 
@@ -49,12 +56,6 @@ class OwningCalls {
   auto remove_op(const std::string& key) { return op(client::commands::Remove{key}); }
 
  private:
-  template <class Command>
-  auto op(const Command& command) {
-    using Owned = client::commands::Encoded<Command>;
-    return client::CommandOperation<Owned>(client_.session(), Owned(command));
-  }
-
   client::Client& client_;
 };
 
