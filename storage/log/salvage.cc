@@ -395,7 +395,7 @@ class Salvage {
     report_.segments_kept = kept.size();
     catalog.adopt(std::move(kept), next_id_, last_lsn_);
 
-    CompactionOutput output(catalog, limits::segment_bytes_default, clock);
+    CompactionOutput output(catalog, limits::segment_bytes_default, 1, clock);
     for (const auto& source : sources_) {
       if (auto rescued = rescue(*source, output); !rescued) return rescued;
     }
