@@ -136,7 +136,7 @@ SpaceUse Catalog::space_use() const {
   if (const auto free = directory_.free_bytes()) use.free_bytes = *free;
   std::shared_lock lock(mutex_);
   for (const SegmentPtr& segment : listed_) {
-    use.disk_bytes += segment->capacity_bytes() + segment->hint_bytes();
+    use.disk_bytes += segment->capacity_bytes();
     use.live_bytes += positive(segment->counts.live_bytes);
     use.tombstone_bytes += positive(segment->counts.tombstone_bytes);
   }

@@ -64,7 +64,7 @@ class Catalog {
   // What MANIFEST names, log segments in their order.
   std::vector<SegmentPtr> listed() const;
 
-  // What those take, and what the file system has left.
+  // What those take (without their hints), and what the file system has left.
   SpaceUse space_use() const;
 
  private:

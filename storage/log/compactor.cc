@@ -179,7 +179,9 @@ Result<const Compactor::Items*> Compactor::next_frame(const std::vector<SegmentP
     if (run.scanner == nullptr) {
       run.scanner = std::make_unique<SegmentScanner>(segment, segment->end_bytes(), 0);
       run.records_read = 0;
-      if (run.phase == Phase::verify) run.hint = parts_.catalog.write_hint(segment);
+      if (run.phase == Phase::verify && !parts_.reserve.released()) {
+        run.hint = parts_.catalog.write_hint(segment);
+      }
     }
     auto found = run.scanner->next();
     if (!found) {

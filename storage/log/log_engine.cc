@@ -382,7 +382,7 @@ EngineStats LogEngine::stats() const {
   }
   SpaceUse use = catalog_.space_use();
   use.disk_bytes += compactor_.bytes_under_way();
-  stats.disk_bytes = use.disk_bytes;
+  stats.disk_bytes = use.disk_bytes + stats.hint_bytes;
   stats.live_bytes = use.live_bytes;
   stats.tombstone_bytes = use.tombstone_bytes;
   stats.space_allowed_bytes = compactor_.bound().allowed_bytes(use);
@@ -544,7 +544,9 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
   if (!health_.failed()) {
     start_requested_compaction();
     // A quarter is enough to keep up with the writer; space is more urgent than the next start.
-    if (hints_.work(std::chrono::steady_clock::now() + budget / 4)) more = true;
+    // And what only saves time at a start must not take the last room on a disk.
+    const bool room_for_hints = !disk_full() && !reserve_.released();
+    if (room_for_hints && hints_.work(std::chrono::steady_clock::now() + budget / 4)) more = true;
     if (compactor_.work(until)) more = true;
   }
   // Behind everything else, but always a little: its own rate keeps it small.

@@ -8,6 +8,8 @@
 //        nothing is done    |  compaction runs, |  writers are    |  they hardly
 //                           |  ever faster      |  slowed          |  get on
 //
+// Hints are not counted: they come on top, a share of every record that no compaction can change.
+//
 // Arithmetic only: the compactor asks it, the engine delays writers by it.
 #pragma once
 
@@ -18,7 +20,7 @@ namespace kvs::log {
 
 // What the log takes at one moment.
 struct SpaceUse {
-  std::uint64_t disk_bytes = 0;  // allocated to segments, outputs under way included
+  std::uint64_t disk_bytes = 0;  // allocated to segments, without their hints
   std::uint64_t live_bytes = 0;
   std::uint64_t tombstone_bytes = 0;
   std::uint64_t free_bytes = UINT64_MAX;  // of the file system; as much as that when unknown

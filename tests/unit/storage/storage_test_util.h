@@ -23,7 +23,9 @@ inline EngineOptions sim_options(const std::shared_ptr<SimFs>& fs,
   EngineOptions options;
   options.directory = "/sim";
   options.segment_bytes = segment_bytes;
-  options.compact_dead_percent = 50;  // compaction happens all the time
+  // Compaction happens all the time, and only by what is dead in a segment.
+  options.compact_dead_percent = 50;
+  options.space_amplification_percent = 1000;
   options.cache_bytes = 0;
   options.fs = fs;
   return options;
