@@ -1,7 +1,8 @@
 """plots.py - the plots of the benchmarks, as SVG files (matplotlib; Debian: python3-matplotlib).
 
 Each function writes one file into a folder and returns its name. Without matplotlib nothing is drawn
-and the name is None; the tables have the same numbers. The files are the same for the same numbers: no date, no random ids.
+and the name is None; the tables have the same numbers. Equal numbers give equal files: no date, no
+random ids.
 """
 
 import pathlib
