@@ -117,6 +117,13 @@ std::unique_ptr<HintWriter> Catalog::write_hint(const SegmentPtr& segment) {
   return std::make_unique<HintWriter>(directory_, hash_key_, segment);
 }
 
+void Catalog::drop_hints() {
+  for (const SegmentPtr& segment : listed()) {
+    if (segment->hint_bytes() == 0) continue;
+    if (directory_.remove(hint_name(segment->id()))) segment->set_hint_bytes(0);
+  }
+}
+
 SegmentPtr Catalog::find(SegmentId id) const {
   std::shared_lock lock(mutex_);
   const auto found = findable_.find(id);

@@ -56,6 +56,10 @@ class Catalog {
   // Begins the hint of a sealed segment; it goes when the segment's file does.
   std::unique_ptr<HintWriter> write_hint(const SegmentPtr& segment);
 
+  // Removes all hints there are, to make room; they are made again when there is some.
+  // Thread: maintenance.
+  void drop_hints();
+
   // Null when there is none (any more).
   SegmentPtr find(SegmentId id) const;
 

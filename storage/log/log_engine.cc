@@ -578,6 +578,8 @@ void LogEngine::look_for_room() {
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now - looked_for_room_at_ < patience) return;
   looked_for_room_at_ = now;
+  // They only save time at a start, and on a small disk they are what compaction lacks.
+  catalog_.drop_hints();
   if (!reserve_.take() || !writer_.prepare_next()) return;
   if (disk_full_.exchange(false)) {
     report(Severity::info, "there is room on the disk again: writes go on");
