@@ -117,7 +117,13 @@ std::unique_ptr<HintWriter> Catalog::write_hint(const SegmentPtr& segment) {
   return std::make_unique<HintWriter>(directory_, hash_key_, segment);
 }
 
+std::uint64_t Catalog::free_bytes() const {
+  const auto free = directory_.free_bytes();
+  return free ? *free : UINT64_MAX;
+}
+
 void Catalog::drop_hints() {
+  if (!std::exchange(hints_wanted_, false)) return;
   for (const SegmentPtr& segment : listed()) {
     if (segment->hint_bytes() == 0) continue;
     if (directory_.remove(hint_name(segment->id()))) segment->set_hint_bytes(0);
@@ -140,7 +146,7 @@ SpaceUse Catalog::space_use() const {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, value));
   };
   SpaceUse use;
-  if (const auto free = directory_.free_bytes()) use.free_bytes = *free;
+  use.free_bytes = free_bytes();
   std::shared_lock lock(mutex_);
   for (const SegmentPtr& segment : listed_) {
     use.disk_bytes += segment->capacity_bytes();

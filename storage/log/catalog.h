@@ -56,8 +56,10 @@ class Catalog {
   // Begins the hint of a sealed segment; it goes when the segment's file does.
   std::unique_ptr<HintWriter> write_hint(const SegmentPtr& segment);
 
-  // Removes all hints there are, to make room; they are made again when there is some.
-  // Thread: maintenance.
+  // Whether hints are made now. Dropping them removes all there are and makes no more, until they
+  // are wanted again. Thread: maintenance.
+  bool hints_wanted() const { return hints_wanted_; }
+  void want_hints() { hints_wanted_ = true; }
   void drop_hints();
 
   // Null when there is none (any more).
@@ -70,6 +72,7 @@ class Catalog {
 
   // What those take (without their hints), and what the file system has left.
   SpaceUse space_use() const;
+  std::uint64_t free_bytes() const;  // UINT64_MAX when unknown
 
  private:
   void remove_files(std::span<const SegmentPtr> segments);
@@ -81,6 +84,8 @@ class Catalog {
   Progress& progress_;
   Health& health_;
   const std::function<UnixMs()> clock_;
+
+  bool hints_wanted_ = true;  // maintenance
 
   // One change of MANIFEST at a time; held across I/O, never by readers.
   std::mutex change_mutex_;

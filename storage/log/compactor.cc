@@ -179,7 +179,7 @@ Result<const Compactor::Items*> Compactor::next_frame(const std::vector<SegmentP
     if (run.scanner == nullptr) {
       run.scanner = std::make_unique<SegmentScanner>(segment, segment->end_bytes(), 0);
       run.records_read = 0;
-      if (run.phase == Phase::verify && !parts_.reserve.released()) {
+      if (run.phase == Phase::verify && parts_.catalog.hints_wanted()) {
         run.hint = parts_.catalog.write_hint(segment);
       }
     }

@@ -533,6 +533,7 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
 
   if (!health_.failed()) {
     if (writer_.next_is_due()) prepare_next();
+    look_at_room_for_hints();
     look_for_room();
   }
 
@@ -544,9 +545,8 @@ bool LogEngine::maintain(std::chrono::microseconds budget) {
   if (!health_.failed()) {
     start_requested_compaction();
     // A quarter is enough to keep up with the writer; space is more urgent than the next start.
-    // And what only saves time at a start must not take the last room on a disk.
-    const bool room_for_hints = !disk_full() && !reserve_.released();
-    if (room_for_hints && hints_.work(std::chrono::steady_clock::now() + budget / 4)) more = true;
+    if (catalog_.hints_wanted() && hints_.work(std::chrono::steady_clock::now() + budget / 4))
+      more = true;
     if (compactor_.work(until)) more = true;
   }
   // Behind everything else, but always a little: its own rate keeps it small.
@@ -571,6 +571,19 @@ void LogEngine::prepare_next() {
   preparing_failed_ = !prepared;
 }
 
+// Hints only save time at a start: they must not take room that compaction will need. A disk that
+// is nearly full has none.
+void LogEngine::look_at_room_for_hints() {
+  constexpr std::uint64_t segments_free_min = 8;
+  const std::uint64_t free_bytes = catalog_.free_bytes();
+  if (!disk_full() && !reserve_.released() &&
+      free_bytes >= segments_free_min * options_.segment_bytes) {
+    catalog_.want_hints();
+  } else {
+    catalog_.drop_hints();
+  }
+}
+
 // After the disk was full: takes the reserve back before anything else may grow.
 void LogEngine::look_for_room() {
   if (!disk_full() && !reserve_.released()) return;
@@ -578,8 +591,6 @@ void LogEngine::look_for_room() {
   const SteadyTime now = std::chrono::steady_clock::now();
   if (now - looked_for_room_at_ < patience) return;
   looked_for_room_at_ = now;
-  // They only save time at a start, and on a small disk they are what compaction lacks.
-  catalog_.drop_hints();
   if (!reserve_.take() || !writer_.prepare_next()) return;
   if (disk_full_.exchange(false)) {
     report(Severity::info, "there is room on the disk again: writes go on");

@@ -97,6 +97,7 @@ class LogEngine final : public Engine {
   bool remove_expired(SteadyTime until);
   void start_requested_compaction();
   void prepare_next();
+  void look_at_room_for_hints();
   void look_for_room();
   void note_full_disk(const Error& error);
   void slow_down();
