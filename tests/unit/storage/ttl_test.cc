@@ -1,5 +1,9 @@
 // ttl_test.cc - deadlines, with a clock that goes where the test wants it to (C23).
+#include <atomic>
+#include <chrono>
 #include <memory>
+#include <string>
+#include <thread>
 
 #include "tests/unit/storage/storage_test_util.h"
 
@@ -148,4 +152,92 @@ TEST_CASE("a new value takes the deadline away, and a deadline in the past makes
   CHECK(get(*engine, "k") == "2");
   CHECK(get(*engine, "past") == "(absent)");
   CHECK(engine->database_stats(0).volatiles <= 3);
+}
+
+TEST_CASE("keys leave when their deadline comes, without any maintenance") {
+  Clocked store;
+  auto engine = store.open();
+  CHECK(engine->next_deadline() == never);
+  REQUIRE(set(*engine, "later", "2", 1200));
+  REQUIRE(set(*engine, "soon", "1", 1100));
+  REQUIRE(set(*engine, "always", "3"));
+  CHECK(engine->next_deadline() == 1100);
+  const std::uint64_t dead = engine->stats().dead_bytes;
+
+  *store.clock = 1099;
+  CHECK_FALSE(engine->expire(std::chrono::milliseconds(20)));
+  CHECK(engine->database_stats(0).keys == 3);
+  *store.clock = 1100;
+  CHECK_FALSE(engine->expire(std::chrono::milliseconds(20)));
+  CHECK(engine->database_stats(0).keys == 2);
+  CHECK(engine->stats().expired_keys == 1);
+  CHECK(engine->next_deadline() == 1200);
+  // Its record is of use to nobody any more, and counts for compaction at once.
+  CHECK(engine->stats().dead_bytes > dead);
+}
+
+TEST_CASE("the clock may leap over deadlines and back again") {
+  for (const bool restarted : {false, true}) {
+    CAPTURE(restarted);
+    Clocked store;
+    auto engine = store.open();
+    REQUIRE(set(*engine, "short", "1", 2000));
+    REQUIRE(set(*engine, "long", "2", 100'000));
+    *store.clock = 50'000;  // forward, over the first
+    engine->expire(std::chrono::milliseconds(20));
+    REQUIRE(set(*engine, "written then", "3", 60'000));
+    *store.clock = 1000;  // and back, behind where it was
+    if (restarted) {
+      engine.reset();
+      engine = store.open();
+    }
+    // Gone is gone; what was not yet due stays, and is removed on time once the clock is there.
+    CHECK(get(*engine, "short") == "(absent)");
+    CHECK(get(*engine, "long") == "2");
+    CHECK(get(*engine, "written then") == "3");
+    engine->expire(std::chrono::milliseconds(20));
+    CHECK(get(*engine, "written then") == "3");
+    *store.clock = 60'000;
+    engine->expire(std::chrono::milliseconds(20));
+    CHECK(get(*engine, "written then") == "(absent)");
+    CHECK(get(*engine, "long") == "2");
+    CHECK(engine->database_stats(0).keys == 1);
+    // A deadline that is set again is what counts.
+    REQUIRE(set(*engine, "long", "2", 200'000));
+    *store.clock = 150'000;
+    engine->expire(std::chrono::milliseconds(20));
+    CHECK(get(*engine, "long") == "2");
+  }
+}
+
+TEST_CASE("keys that expire while compaction moves them are gone for good") {
+  Clocked store;
+  auto engine = store.open();
+  std::atomic<bool> stop{false};
+  std::thread expiry([&] {
+    while (!stop) engine->expire(std::chrono::milliseconds(1));
+  });
+  // Deadlines all the time, in small segments that are compacted all the time.
+  for (int round = 0; round < 100; ++round) {
+    for (int i = 0; i < 8; ++i) {
+      const std::string name = "k" + std::to_string(i);
+      REQUIRE(set(*engine, name, std::to_string(round), i % 2 ? 500 : never));
+      REQUIRE(set(*engine, "stays" + std::to_string(i), std::to_string(round), 1'000'000));
+    }
+    compact(*engine);
+  }
+  stop = true;
+  expiry.join();
+  for (int restarts = 0; restarts < 2; ++restarts) {
+    for (int i = 0; i < 8; ++i) {
+      CAPTURE(i);
+      CHECK(get(*engine, "k" + std::to_string(i)) == (i % 2 ? "(absent)" : "99"));
+      CHECK(get(*engine, "stays" + std::to_string(i)) == "99");
+    }
+    settle(*engine);
+    CHECK(engine->database_stats(0).keys == 12);
+    engine.reset();
+    engine = store.open();
+    compact(*engine);
+  }
 }
