@@ -154,7 +154,8 @@ TEST_CASE("a new value takes the deadline away, and a deadline in the past makes
   CHECK(engine->database_stats(0).volatiles <= 3);
 }
 
-TEST_CASE("keys leave when their deadline comes, without any maintenance") {
+TEST_CASE("keys leave when their deadline comes, without any maintenance" *
+          doctest::test_suite("kvs only")) {
   Clocked store;
   auto engine = store.open();
   CHECK(engine->next_deadline() == never);
@@ -176,7 +177,8 @@ TEST_CASE("keys leave when their deadline comes, without any maintenance") {
   CHECK(engine->stats().dead_bytes > dead);
 }
 
-TEST_CASE("the clock may leap over deadlines and back again") {
+TEST_CASE("the clock may leap over deadlines and back again" *
+          doctest::test_suite("kvs only")) {
   for (const bool restarted : {false, true}) {
     CAPTURE(restarted);
     Clocked store;
