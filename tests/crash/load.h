@@ -70,7 +70,9 @@ class Load {
   // What is wrong with the keys of all writers, or an empty text.
   std::string check(const ServerProcess& server, AckedWriter::Owed owed) {
     std::string wrong;
-    Socket socket = server.connect({.timeout = std::chrono::seconds(30)});
+    SocketOptions options;
+    options.timeout = std::chrono::seconds(30);
+    Socket socket = server.connect(options);
     for (const auto& writer : writers_) wrong += writer->check(socket, owed);
     return wrong;
   }
