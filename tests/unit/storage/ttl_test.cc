@@ -177,8 +177,7 @@ TEST_CASE("keys leave when their deadline comes, without any maintenance" *
   CHECK(engine->stats().dead_bytes > dead);
 }
 
-TEST_CASE("the clock may leap over deadlines and back again" *
-          doctest::test_suite("kvs only")) {
+TEST_CASE("the clock may leap over deadlines and back again" * doctest::test_suite("kvs only")) {
   for (const bool restarted : {false, true}) {
     CAPTURE(restarted);
     Clocked store;
