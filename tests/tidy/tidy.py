@@ -366,7 +366,7 @@ def check_named_sentences(tree):
     for path, text in tree.texts.items():
         if not path.startswith("tests/") or not path.endswith(".cc"):
             continue
-        for match in re.finditer(r'TEST_CASE\(\s*((?:"(?:[^"\\\\]|\\\\.)*"\s*)+)\)', text):
+        for match in re.finditer(r'TEST_CASE\(\s*((?:"(?:[^"\\\\]|\\\\.)*"\s*)+)[)*]', text):
             sentences.add("".join(re.findall(r'"((?:[^"\\\\]|\\\\.)*)"', match.group(1))))
     for path in ("tests/README.md", "README.md"):
         text = tree.texts.get(path, "")

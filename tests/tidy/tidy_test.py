@@ -175,11 +175,12 @@ class Rules(unittest.TestCase):
         self.assert_fine("storage/README.md", "[x](a.h) [y](https://example.org) [z](#top)\n")
 
     def test_tests_that_documents_name_exist(self):
-        case = {"tests/unit/a_test.cc": 'void a() { get(); }\nTEST_CASE(\n    "one "\n    "sentence") {}\n'}
+        case = {"tests/unit/a_test.cc": 'void a() { get(); }\nTEST_CASE(\n    "one "\n    "sentence") {}\n'
+                'TEST_CASE("marked" * doctest::test_suite("kvs only")) {}\n'}
         self.assertIn('no test is called "two"', " ".join(self.findings(
             files={**case, "tests/README.md": '| C1 | `"two"` |\n'})))
         named = " ".join(self.findings(files={
-            **case, "tests/README.md": '| C1 | `"one sentence"`, `"one s..."` |\n'}))
+            **case, "tests/README.md": '| C1 | `"one sentence"`, `"one s..."`, `"marked"` |\n'}))
         self.assertNotIn("no test is called", named)
 
 
