@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/pubsub.h"
+#include "daemon/tracking.h"
 #include "protocol/resp/reply_writer.h"
 #include "storage/engine.h"
 
@@ -40,6 +41,24 @@ struct ClientShared {
   std::atomic<std::uint64_t> output_bytes{0};
   std::atomic<std::uint64_t> commands{0};
   std::atomic<bool> kill{false};  // set by CLIENT KILL; the connection closes itself
+  std::atomic<std::int64_t> redirect{
+      -1};  // of CLIENT TRACKING; 0: to itself, -1: it does not track
+
+  // Bits of `flags`, for CLIENT LIST.
+  static constexpr unsigned monitor_flag = 1u << 0;
+  static constexpr unsigned tracking_flag = 1u << 1;
+  static constexpr unsigned broadcast_flag = 1u << 2;
+  static constexpr unsigned no_evict_flag = 1u << 3;
+  static constexpr unsigned no_touch_flag = 1u << 4;
+  std::atomic<unsigned> flags{0};
+  bool has(unsigned flag) const noexcept {
+    return (flags.load(std::memory_order_relaxed) & flag) != 0;
+  }
+  void set(unsigned flag) noexcept { flags.fetch_or(flag, std::memory_order_relaxed); }
+  void clear(unsigned flag) noexcept { flags.fetch_and(~flag, std::memory_order_relaxed); }
+
+  // The connection's mailbox, for as long as it lives. Set before other threads see this.
+  std::weak_ptr<Mailbox> mailbox;
 
   std::mutex mutex;  // guards:
   std::string name;
@@ -81,6 +100,12 @@ struct Client {
     std::optional<KeyInfo> seen = std::nullopt;
   };
   std::vector<Watched> watched;
+
+  // CLIENT REPLY
+  enum class Replies : std::uint8_t { on, off, skip_next, skip_this };
+  Replies replies = Replies::on;
+
+  TrackingOptions tracking;
 
   // Publish/subscribe. The mailbox is there from the connection's first moment to its last.
   Subscriptions subscriptions;

@@ -19,6 +19,12 @@ void ClientRegistry::remove(std::uint64_t id) {
   count_.store(entries_.size(), std::memory_order_relaxed);
 }
 
+std::shared_ptr<ClientShared> ClientRegistry::find(std::uint64_t id) const {
+  std::scoped_lock lock(mutex_);
+  const auto entry = entries_.find(id);
+  return entry == entries_.end() ? nullptr : entry->second.client;
+}
+
 std::vector<std::shared_ptr<ClientShared>> ClientRegistry::list() const {
   std::vector<std::shared_ptr<ClientShared>> clients;
   std::scoped_lock lock(mutex_);

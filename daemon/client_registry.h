@@ -23,6 +23,9 @@ class ClientRegistry {
   void add(std::shared_ptr<ClientShared> client, std::function<void()> wake);
   void remove(std::uint64_t id);
 
+  // The client of that id, or null.
+  std::shared_ptr<ClientShared> find(std::uint64_t id) const;
+
   // In order of id.
   std::vector<std::shared_ptr<ClientShared>> list() const;
   std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }

@@ -20,6 +20,9 @@ enum class SyncPolicy : std::uint8_t {
   no,        // after write(2); fdatasync only when a segment is sealed
 };
 
+// Who may use DEBUG.
+enum class DebugCommand : std::uint8_t { no, local, yes };
+
 // An IPv4 or IPv6 socket address, already parsed; text is what --addr said.
 struct SocketAddress {
   std::string text = "127.0.0.1:4000";
@@ -60,6 +63,13 @@ struct Config {
 
   std::string notify_keyspace_events;  // letters as Redis has them; empty: none
 
+  std::int64_t slowlog_log_slower_than = 10000;     // microseconds; negative: nothing
+  std::uint64_t slowlog_max_len = 128;              // entries
+  std::uint64_t latency_monitor_threshold = 0;      // milliseconds; 0: off
+  bool latency_tracking = true;                     // percentiles in INFO
+  std::uint64_t tracking_table_max_keys = 1000000;  // 0: no limit
+  DebugCommand enable_debug_command = DebugCommand::no;
+
   std::uint64_t cache_size = std::uint64_t{256} << 20;
   std::uint64_t segment_size = std::uint64_t{64} << 20;
   unsigned space_amplification = 150;  // percent of the live data
@@ -90,5 +100,7 @@ std::optional<SocketAddress> parse_socket_address(std::string_view text);
 
 // "always", "everysec", "no".
 std::string_view to_string(SyncPolicy policy);
+// "no", "local", "yes".
+std::string_view to_string(DebugCommand who);
 
 }  // namespace kvs::daemon

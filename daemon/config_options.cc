@@ -80,6 +80,19 @@ struct Size {
   static std::string show(const Config& config) { return size_text(config.*member); }
 };
 
+template <auto member, std::uint64_t high>
+struct Count64 {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto number = parse_number<std::uint64_t>(value);
+    if (!number || *number > high) {
+      return expected(fmt::format("a number from 0 to {}", high), value);
+    }
+    config.*member = *number;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return std::to_string(config.*member); }
+};
+
 struct Address {
   static SetResult set(Config& config, std::string_view value) {
     auto address = parse_socket_address(value);
@@ -164,13 +177,42 @@ struct Password {
   static std::string show(const Config& config) { return config.requirepass; }
 };
 
-struct ProtectedMode {
+template <auto member>
+struct YesNo {
   static SetResult set(Config& config, std::string_view value) {
     if (value != "yes" && value != "no") return expected("yes or no", value);
-    config.protected_mode = value == "yes";
+    config.*member = value == "yes";
     return std::nullopt;
   }
-  static std::string show(const Config& config) { return config.protected_mode ? "yes" : "no"; }
+  static std::string show(const Config& config) { return config.*member ? "yes" : "no"; }
+};
+
+// An integer that may be negative.
+template <auto member, std::int64_t low>
+struct Signed {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto number = parse_number<std::int64_t>(value);
+    if (!number || *number < low) {
+      return expected(fmt::format("a number, at least {}", low), value);
+    }
+    config.*member = *number;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return std::to_string(config.*member); }
+};
+
+struct Debug {
+  static SetResult set(Config& config, std::string_view value) {
+    for (const DebugCommand who : {DebugCommand::no, DebugCommand::local, DebugCommand::yes}) {
+      if (value != to_string(who)) continue;
+      config.enable_debug_command = who;
+      return std::nullopt;
+    }
+    return expected("no, local or yes", value);
+  }
+  static std::string show(const Config& config) {
+    return std::string(to_string(config.enable_debug_command));
+  }
 };
 
 // As in Redis: `CLASS HARD SOFT SECONDS`, repeated; the only class here is "normal".
@@ -285,8 +327,10 @@ constexpr std::array options{
         "requirepass", "PASSWORD", access_group,
         "Clients must AUTH with it; empty: no password. Other users of the machine can read a "
         "command line, so prefer the config file."),
-    row<ProtectedMode>("protected-mode", "yes|no", access_group,
-                       "Without a password, serve only clients of this machine."),
+    row<YesNo<&Config::protected_mode>>("protected-mode", "yes|no", access_group,
+                                        "Without a password, serve only clients of this machine."),
+    row<Debug>("enable-debug-command", "no|local|yes", access_group,
+               "Who may use DEBUG SLEEP: nobody, clients of this machine, or everybody."),
 
     row<Count<&Config::maxclients, 1, 1000000>>("maxclients", "N", limits_group,
                                                 "Connections at one time."),
@@ -314,6 +358,19 @@ constexpr std::array options{
                                              "Threads for storage work; 0: network threads + 4."),
     row<NotifyLetters>("notify-keyspace-events", "LETTERS", running_group,
                        "Which events of keys are published, in Redis' letters (KEA: all)."),
+    row<Signed<&Config::slowlog_log_slower_than, -1>>(
+        "slowlog-log-slower-than", "MICROSECONDS", running_group,
+        "Commands that take longer are kept for SLOWLOG; 0: all, -1: none."),
+    row<Count64<&Config::slowlog_max_len, 1000000>>("slowlog-max-len", "N", running_group,
+                                                    "Commands that SLOWLOG keeps."),
+    row<Count64<&Config::latency_monitor_threshold, 1000000000>>(
+        "latency-monitor-threshold", "MILLISECONDS", running_group,
+        "What takes at least so long is kept for LATENCY; 0: nothing."),
+    row<YesNo<&Config::latency_tracking>>("latency-tracking", "yes|no", running_group,
+                                          "Percentiles of every command's times in INFO."),
+    row<Count64<&Config::tracking_table_max_keys, 1000000000>>(
+        "tracking-table-max-keys", "N", running_group,
+        "Keys that are remembered for clients that cache (CLIENT TRACKING); 0: no limit."),
     row<Level>("loglevel", "LEVEL", running_group,
                "debug, info, warning or error (also Redis' verbose and notice)."),
 };
@@ -407,6 +464,18 @@ std::string_view to_string(SyncPolicy policy) {
       return "no";
   }
   return "always";
+}
+
+std::string_view to_string(DebugCommand who) {
+  switch (who) {
+    case DebugCommand::no:
+      return "no";
+    case DebugCommand::local:
+      return "local";
+    case DebugCommand::yes:
+      return "yes";
+  }
+  return "no";
 }
 
 }  // namespace kvs::daemon

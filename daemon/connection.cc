@@ -11,6 +11,7 @@
 #include "daemon/durability.h"
 #include "daemon/lane.h"
 #include "daemon/log.h"
+#include "daemon/operations.h"
 #include "daemon/settings.h"
 #include "daemon/wall_clock.h"
 #include "daemon/watches.h"
@@ -110,6 +111,30 @@ class Connection::Pause {
   std::chrono::milliseconds delay_;
 };
 
+// Resumes when CLIENT PAUSE has ended, by time or by a command, or when the connection is told to
+// end.
+class Connection::Held {
+ public:
+  explicit Held(Connection& connection) : connection_(connection) {}
+  bool await_ready() const noexcept { return connection_.over() || left() <= 0ms; }
+  void await_suspend(std::coroutine_handle<> waiter) {
+    connection_.wait_for(Waiting::held, waiter);
+    Connection* self = &connection_;
+    connection_.pause_timer_ =
+        std::make_unique<uv::Timer>(self->worker_.loop(), [self] { self->wake(); });
+    connection_.pause_timer_->start_once(left());
+  }
+  void await_resume() const { connection_.pause_timer_.reset(); }
+
+ private:
+  std::chrono::milliseconds left() const {
+    const ClientPause& pause = connection_.worker_.services().operations.pause;
+    return std::chrono::milliseconds(pause.until() - wall_clock_ms());
+  }
+
+  Connection& connection_;
+};
+
 // Closes the socket; resumes when libuv has let go of it.
 class Connection::Closed {
  public:
@@ -158,6 +183,10 @@ Task<void> Connection::serve() {
     Drained drained(*this, limits::unsent_bytes_high);
     co_await drained;  // a slow reader slows only itself
 
+    if (step == Step::held) {
+      Held held(*this);
+      co_await held;
+    }
     if (step == Step::starved) {
       if (end_of_stream_ && backlog_.empty()) break;
       Arrival arrival(*this);
@@ -173,6 +202,10 @@ Task<void> Connection::serve() {
   }
   drop_watches(client_, worker_.services().watches);
   drop_subscriptions(client_, worker_.services().pubsub);
+  stop_tracking(client_, worker_.services().operations.tracking);
+  if (client_.shared->has(ClientShared::monitor_flag)) {
+    worker_.services().operations.monitors.remove(*client_.mailbox);
+  }
   Closed closed(*this);
   co_await closed;
   set_accounted(0);
@@ -186,6 +219,7 @@ Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> sha
       client_(std::move(shared)) {
   client_.authenticated = !worker.services().settings.has_password();
   client_.mailbox = std::make_shared<Mailbox>(&worker.mailroom(), this, client_.shared);
+  client_.shared->mailbox = client_.mailbox;
 }
 
 Connection::~Connection() {
@@ -212,7 +246,11 @@ bool Connection::start() {
 void Connection::finish() {
   finishing_ = true;
   ends_by_ = worker_.now() + farewell_time;  // also for one that waits for its client to read
-  if (waiting_ == Waiting::input || waiting_ == Waiting::pause) wake();
+  if (waiting_ == Waiting::input || waiting_ == Waiting::pause || waiting_ == Waiting::held) wake();
+}
+
+void Connection::end_pause() {
+  if (waiting_ == Waiting::held) wake();
 }
 
 void Connection::finish_if_killed(std::uint64_t id) {
@@ -273,6 +311,11 @@ Connection::Step Connection::answer_ready() {
     request_begun_.reset();
     Request request = resolve(parser_.args());
     if (refuse_http(request)) return Step::ended;
+    if (worker_.services().operations.pause.any() &&
+        is_held(worker_.services(), client_, request, wall_clock_ms())) {
+      make_stable();
+      return Step::held;
+    }
     if (answer_inline(worker_.services(), worker_.metrics(), client_, request, position_) ==
         Inline::needs_pool) {
       make_stable();
@@ -533,7 +576,7 @@ void Connection::release() {
     }
     list_for_flush();
   }
-  if (client_.subscriptions.any()) take_mail();
+  if (client_.mailbox->has_mail()) take_mail();
   account_client();
   account();
   if (!within_memory()) return;
@@ -542,7 +585,9 @@ void Connection::release() {
 
 // Messages are whole replies: between two of the client's own they are in nobody's way.
 void Connection::deliver_mail() {
-  if (waiting_ != Waiting::input && waiting_ != Waiting::drain) return;  // release() will
+  if (waiting_ != Waiting::input && waiting_ != Waiting::drain && waiting_ != Waiting::held) {
+    return;  // release() will
+  }
   if (finishing_ || lost_) return;
   take_mail();
   account();
@@ -649,8 +694,10 @@ void Connection::check_timeouts(Clock::time_point now) {
   }
   if (unsent() > 0 && !within_memory()) return;
   if (waiting_ == Waiting::input) {
-    const std::chrono::seconds idle_max(
-        client_.subscriptions.any() ? 0 : settings.timeout_seconds.load());  // it only listens
+    const std::chrono::seconds idle_max(client_.subscriptions.any() ||
+                                                client_.shared->has(ClientShared::monitor_flag)
+                                            ? 0
+                                            : settings.timeout_seconds.load());  // it only listens
     if (idle_max.count() != 0 && now - last_active_ >= idle_max) return closed_by_timeout("idle");
     const std::chrono::seconds request_max(settings.request_timeout_seconds.load());
     if (request_max.count() != 0 && request_begun_ && now - *request_begun_ >= request_max) {

@@ -51,6 +51,9 @@ class Connection {
   // Ends it if it is client `id` and CLIENT KILL asked for that.
   void finish_if_killed(std::uint64_t id);
 
+  // CLIENT PAUSE is over.
+  void end_pause();
+
   // Writes what is ready. Called by the worker at the end of the iteration.
   void flush();
 
@@ -66,14 +69,16 @@ class Connection {
     starved,     // everything that has arrived is answered, but for an incomplete request
     paused,      // enough for one step: the replies leave before more is begun
     needs_pool,  // the next request must run on the pool
+    held,        // the next request waits for the end of CLIENT PAUSE
     ended,       // the connection is over: protocol error, limit, or told to finish
   };
   class Arrival;  // awaits input
   class Drained;  // awaits that unsent replies are few, or none
   class Closed;   // closes the socket and awaits its close callback
   class Pause;    // awaits a delay
+  class Held;     // awaits the end of CLIENT PAUSE
 
-  enum class Waiting : std::uint8_t { nothing, input, drain, pause, close };
+  enum class Waiting : std::uint8_t { nothing, input, drain, pause, held, close };
 
   bool start();
   bool over() const noexcept { return finishing_ || lost_; }

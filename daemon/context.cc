@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cassert>
+#include <chrono>
 #include <utility>
 
 #include "daemon/context_keys.h"
 #include "daemon/notifications.h"
+#include "daemon/operations.h"
 #include "daemon/pending_view.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
@@ -90,6 +92,7 @@ void Context::put(Database database, std::string_view key, std::string_view valu
   notify_if_new({database, key});
   keys_.session->put({database, key}, value, expire_at);
   services.watches.touch({database, key});
+  note_change(key);
 }
 
 void Context::remove(std::string_view key) {
@@ -100,12 +103,60 @@ void Context::remove(Database database, std::string_view key) {
   assert(keys_.session != nullptr);
   keys_.session->remove({database, key});
   services.watches.touch({database, key});
+  note_change(key);
 }
 
 void Context::clear(Database database) {
   assert(keys_.session != nullptr);
   keys_.session->clear(database);
   services.watches.touch_database(database);
+  if (keys_.changed != nullptr && services.operations.tracking.anyone()) {
+    keys_.changed->push_back({{}, client.shared->id, true});
+  }
+}
+
+// What trackers are told of leaves after the commit.
+void Context::note_change(std::string_view name) {
+  if (keys_.changed == nullptr || !services.operations.tracking.anyone()) return;
+  keys_.changed->push_back({std::string(name), client.shared->id, false});
+}
+
+// Before the read: a change that it does not see yet will find the key remembered.
+void Context::remember_keys(const Command& command, Args args) {
+  const TrackingOptions& options = client.tracking;
+  if (options.broadcast || !command.has(reads) || command.has(writes)) return;
+  using Caching = TrackingOptions::Caching;
+  if (options.opt_in && options.caching != Caching::yes) return;
+  if (options.opt_out && options.caching == Caching::no) return;
+  const KeyRange& range = command.keys;
+  if (range.first <= 0 || range.step <= 0) return;
+  const int words = static_cast<int>(args.size());
+  const int last = range.last >= 0 ? range.last : words + range.last;
+  for (int i = range.first; i <= last && i < words; i += range.step) {
+    services.operations.tracking.remember(client.shared->id, args[static_cast<std::size_t>(i)]);
+  }
+}
+
+void Context::run_handler(const Command& command, Args args, resp::ReplyWriter& reply) {
+  if (client.tracking.on) remember_keys(command, args);
+  const auto began = std::chrono::steady_clock::now();
+  command.handler(*this, args, reply);
+  if (keys_.would_block) return;  // it will run again
+  const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - began;
+  keys_.ran = true;
+  keys_.took = took;
+  Operations& operations = services.operations;
+  const Settings& settings = services.settings;
+  const auto slow_us = settings.slowlog_log_slower_than_us.load(std::memory_order_relaxed);
+  if (slow_us >= 0 && took.count() >= slow_us * 1000 && !command.has(skip_slowlog)) {
+    operations.slow_log.add(command, args, took, *client.shared, settings.slowlog_max_len.load());
+  }
+  if (settings.latency_monitor_threshold_ms.load(std::memory_order_relaxed) != 0) {
+    operations.latency.note(command.has(fast) ? "fast-command" : "command", took);
+  }
+  if (operations.monitors.anyone()) {
+    operations.monitors.show(client, command, args, settings.client_output_buffer_hard.load());
+  }
 }
 
 bool Context::may_look_at_all_keys() {
@@ -195,7 +246,16 @@ void Context::run_transaction(resp::ReplyWriter& reply) {
     words.assign(request.args.begin(), request.args.end());
     resp::ReplyWriter inner(client.output, client.version);
     keys_.running = request.command;
-    request.command->handler(*this, words, inner);
+    const std::size_t before = client.output.size();
+    run_handler(*request.command, words, inner);
+    if (keys_.metrics == nullptr || keys_.would_block) continue;
+    const bool is_error = client.output.size() > before && client.output[before] == '-';
+    keys_.metrics->by_command.note_call(
+        *request.command, keys_.took,
+        is_error ? CommandStats::End::failed : CommandStats::End::answered);
+    if (!is_error) continue;
+    keys_.metrics->error_replies.fetch_add(1, std::memory_order_relaxed);
+    keys_.metrics->by_command.note_error(std::string_view(client.output).substr(before + 1));
   }
 }
 

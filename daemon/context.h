@@ -26,6 +26,7 @@ class Backups;
 class ClientRegistry;
 class Metrics;
 class PubSub;
+struct Operations;
 class Settings;
 class SyncTurn;
 class Watches;
@@ -43,6 +44,7 @@ struct Services {
   Watches& watches;
   const SyncTurn& sync_turn;
   PubSub& pubsub;
+  Operations& operations;
   const LoadStatus& load_status = nothing_to_load;
   Backups* backups = nullptr;  // null: none are made
 };
@@ -90,6 +92,10 @@ class Context {
   // Wall clock, read once per command (once per transaction inside EXEC).
   UnixMs now() const noexcept { return now_; }
 
+  // Runs one handler, with everything that observes commands around it (slow log, monitors, tracked
+  // keys, times). For executor.cc and EXEC.
+  void run_handler(const Command& command, Args args, resp::ReplyWriter& reply);
+
   // Runs the queued commands of the client's transaction; only EXEC calls it.
   void run_transaction(resp::ReplyWriter& reply);
 
@@ -105,6 +111,8 @@ class Context {
   bool has_pending_writes() const;
   void notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key);
   void notify_if_new(Key key);
+  void note_change(std::string_view name);
+  void remember_keys(const Command& command, Args args);
 
   Keys& keys_;
   UnixMs now_;

@@ -2,12 +2,14 @@
 // and executor.cc only; handlers see Context.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "daemon/context.h"
 #include "daemon/metrics.h"
 #include "daemon/pubsub.h"
 #include "daemon/read_ahead.h"
+#include "daemon/tracking.h"
 
 namespace kvs::daemon {
 
@@ -22,7 +24,11 @@ struct Context::Keys {
   WriteSession* session = nullptr;  // set: everything goes through it
   const ReadAhead* read_ahead = nullptr;
   const Command* running = nullptr;
-  std::vector<Outgoing>* outbox = nullptr;  // messages that leave after the commands, never null
+  std::vector<Outgoing>* outbox = nullptr;     // messages that leave after the commands, never null
+  std::vector<ChangedKey>* changed = nullptr;  // what trackers are told after the commit
+  WorkerMetrics* metrics = nullptr;
+  bool ran = false;  // the command did run, for so long:
+  std::chrono::nanoseconds took{0};
   bool in_transaction = false;  // EXEC is running: a failed commit takes its messages along
 
   // What the replies depend on: nothing may leave before this position is safe.

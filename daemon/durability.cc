@@ -17,7 +17,9 @@ void SyncTurn::finished(const Parking* own) {
 }
 
 void SyncTurn::sync() {
+  const auto began = std::chrono::steady_clock::now();
   const auto synced = engine_.sync();
+  if (observe_) observe_(std::chrono::steady_clock::now() - began);
   if (synced || !set_failed()) return;
   log_error("cannot sync the log, writes are refused from now on: {}", synced.error().message());
 }

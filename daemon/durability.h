@@ -34,6 +34,11 @@ class SyncTurn {
   // True when the caller now has the turn and must sync, then call finished().
   bool take() noexcept { return !taken_.exchange(true); }
   // Syncs the engine; logs the first failure. Blocks; pool thread; whoever has the turn.
+  // `observe` is told how long each sync took, on the thread that made it. Before the first.
+  void observe(std::function<void(std::chrono::nanoseconds)> observe) {
+    observe_ = std::move(observe);
+  }
+
   void sync();
   // Gives the turn back and wakes every loop that has waiters, but for the caller's own parking
   // (null: the caller has none), which looks for itself. Any loop's thread.
@@ -43,6 +48,7 @@ class SyncTurn {
   bool failed() const noexcept { return failed_.load(); }
 
  private:
+  std::function<void(std::chrono::nanoseconds)> observe_;
   bool set_failed() noexcept { return !failed_.exchange(true); }  // true: the first time
 
   Engine& engine_;

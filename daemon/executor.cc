@@ -10,6 +10,7 @@
 #include "daemon/context_keys.h"
 #include "daemon/durability.h"
 #include "daemon/limits.h"
+#include "daemon/operations.h"
 #include "daemon/read_ahead.h"
 #include "daemon/settings.h"
 #include "daemon/wall_clock.h"
@@ -98,7 +99,27 @@ void execute(Services& services, Client& client, const Request& request, Context
   }
   keys.running = &command;
   Context context(client, services, keys, now);
-  command.handler(context, request.args, reply);
+  context.run_handler(command, request.args, reply);
+}
+
+// CLIENT REPLY: does the client want to read what its last command was answered? Asked once per
+// command.
+bool wants_reply(Client& client) {
+  using Replies = Client::Replies;
+  if (client.replies == Replies::on) return true;
+  if (client.replies == Replies::skip_next) {
+    client.replies = Replies::skip_this;
+  } else if (client.replies == Replies::skip_this) {
+    client.replies = Replies::on;
+  }
+  return false;
+}
+
+// CLIENT CACHING is about the one command, or transaction, that follows it.
+void forget_caching(Client& client, const Request& request) {
+  if (client.tracking.caching == TrackingOptions::Caching::unsaid || client.in_transaction) return;
+  if (request.command != nullptr && request.command->name.starts_with("client|")) return;
+  client.tracking.caching = TrackingOptions::Caching::unsaid;
 }
 
 void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& keys,
@@ -113,8 +134,16 @@ void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& 
       metrics.keyspace_misses.fetch_add(keys.misses, std::memory_order_relaxed);
     }
   }
-  if (client.output.size() > output_before && client.output[output_before] == '-') {
+  const bool is_error = client.output.size() > output_before && client.output[output_before] == '-';
+  if (request.command != nullptr && keys.ran) {
+    metrics.by_command.note_call(
+        *request.command, keys.took,
+        is_error ? CommandStats::End::failed : CommandStats::End::answered);
+  }
+  if (is_error) {
     metrics.error_replies.fetch_add(1, std::memory_order_relaxed);
+    metrics.by_command.note_error(std::string_view(client.output).substr(output_before + 1));
+    if (request.command != nullptr && !keys.ran) metrics.by_command.note_rejected(*request.command);
   }
 }
 
@@ -215,7 +244,7 @@ class BatchRun {
     Client& client = *entry.client;
     const std::size_t output_begin = client.output.size();
     for (const Request& request : entry.requests) {
-      if (client.close_after_reply) break;
+      if (client.close_after_reply || is_held(services_, client, request, wall_clock_ms())) break;
       if (client.output.size() - output_begin >= limits::step_output_bytes) break;
       const unsigned failures = client.auth_failures;
       run_request(entry, request);
@@ -249,11 +278,20 @@ class BatchRun {
       }
     }
     const bool provisional = session_ != nullptr && touches_keys(client, request);
+    keys.metrics = entry.metrics;
+    keys.changed = &changed_;
     keys.session = session_.get();
     keys.read_ahead = &read_ahead_;
     keys.outbox = &outbox_;
     execute(services_, client, request, keys, now_);
+    forget_caching(client, request);
     if (session_ == nullptr) deliver(services_, outbox_, Outcome::committed);
+    if (!wants_reply(client)) {
+      count(*entry.metrics, request, keys, client, before);
+      client.output.resize(before);
+      if (session_ != nullptr && session_->pending_bytes() >= limits::session_bytes_soft) commit();
+      return;
+    }
     if (!provisional) {
       vouch(services_, client, before, keys.position, entry.position);
       return count(*entry.metrics, request, keys, client, before);
@@ -286,6 +324,8 @@ class BatchRun {
       replace_replies(refusal(committed.error()));
     }
     provisional_.clear();
+    if (committed) services_.operations.tracking.tell(changed_);
+    changed_.clear();
     deliver(services_, outbox_, committed ? Outcome::committed : Outcome::failed);
   }
 
@@ -309,6 +349,7 @@ class BatchRun {
     Context::Keys keys;
     std::vector<Outgoing> unused;  // its messages are in the outbox already
     keys.outbox = &unused;
+    keys.metrics = entry.metrics;
     execute(services_, client, request, keys, now_);
     vouch(services_, client, 0, keys.position, entry.position);
     return std::exchange(client.output, std::move(replies));
@@ -335,6 +376,7 @@ class BatchRun {
   std::unique_ptr<WriteSession> session_;
   std::vector<Provisional> provisional_;
   std::vector<Outgoing> outbox_;
+  std::vector<ChangedKey> changed_;  // for those who track keys
 };
 
 }  // namespace
@@ -355,15 +397,37 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
   std::vector<Outgoing> outbox;
   keys.access = Access::resident_only;
   keys.outbox = &outbox;
+  keys.metrics = &metrics;
   execute(services, client, request, keys, wall_clock_ms());
   if (keys.would_block) {
     client.output.resize(before);
     return Inline::needs_pool;
   }
   deliver(services, outbox, Outcome::committed);
+  forget_caching(client, request);
   vouch(services, client, before, keys.position, position);
   count(metrics, request, keys, client, before);
+  if (!wants_reply(client)) client.output.resize(before);
   return Inline::answered;
+}
+
+bool is_held(const Services& services, const Client& client, const Request& request, UnixMs now) {
+  const ClientPause& pause = services.operations.pause;
+  if (!pause.any() || request.command == nullptr) return false;
+  // Ending the pause is what waits for nothing; Redis would hold that too.
+  if (request.command->name == "client|unpause") return false;
+  switch (pause.kind(now)) {
+    case ClientPause::Kind::none:
+      return false;
+    case ClientPause::Kind::all:
+      return true;
+    case ClientPause::Kind::writes:
+      break;
+  }
+  if (is_queued(client, *request.command)) return false;
+  if (request.command->has(in_session)) return has_queued_writes(client);
+  return request.command->has(writes) || request.command->name == "publish" ||
+         request.command->name == "spublish";
 }
 
 void run_batch(Services& services, std::span<BatchEntry* const> entries) {

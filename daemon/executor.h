@@ -48,6 +48,9 @@ enum class Inline : std::uint8_t { answered, needs_pool };
 Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
                      const Request& request, Position& position);
 
+// Must `request` wait, because CLIENT PAUSE holds such requests at `now`?
+bool is_held(const Services& services, const Client& client, const Request& request, UnixMs now);
+
 // Runs all entries. Blocks; pool thread.
 void run_batch(Services& services, std::span<BatchEntry* const> entries);
 

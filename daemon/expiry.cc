@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "daemon/latency_events.h"
 #include "daemon/wall_clock.h"
 
 namespace kvs::daemon {
@@ -18,11 +19,17 @@ constexpr std::chrono::milliseconds rest = 10ms;
 constexpr std::chrono::milliseconds rest_without_deadlines = 25ms;
 }  // namespace
 
-Expiry::Expiry(uv::Loop& loop, Engine& engine, std::function<void()> job_ended)
+Expiry::Expiry(uv::Loop& loop, Engine& engine, LatencyEvents& latency,
+               std::function<void()> job_ended)
     : engine_(engine),
       job_ended_(std::move(job_ended)),
       job_(
-          loop, [this] { more_ = engine_.expire(job_budget); }, [this] { job_done(); }),
+          loop,
+          [this, &latency] {
+            LatencyScope scope(latency, "expire");
+            more_ = engine_.expire(job_budget);
+          },
+          [this] { job_done(); }),
       next_look_(loop, [this] { look(); }) {}
 
 void Expiry::start() {

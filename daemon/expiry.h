@@ -15,10 +15,12 @@
 namespace kvs::daemon {
 
 // Thread: the loop's.
+class LatencyEvents;
+
 class Expiry {
  public:
   // `job_ended` is called when a job is over that was running while stop() was called.
-  Expiry(uv::Loop& loop, Engine& engine, std::function<void()> job_ended);
+  Expiry(uv::Loop& loop, Engine& engine, LatencyEvents& latency, std::function<void()> job_ended);
 
   void start();
   // Begins nothing more; running() says whether something still is.

@@ -17,14 +17,14 @@ void Mailbox::put(std::string_view message, std::size_t bytes_max) {
     } else {
       mail_.append(message);
     }
-    if (std::exchange(told_, true)) return;
+    if (told_.exchange(true)) return;
   }
   if (room_ != nullptr) room_->add(shared_from_this());
 }
 
 bool Mailbox::take(std::string& out) {
   std::scoped_lock lock(mutex_);
-  told_ = false;
+  told_.store(false);
   if (overflowed_) return false;
   out.append(mail_);
   std::string().swap(mail_);

@@ -5,6 +5,7 @@
 // that fill meanwhile (Mailroom); the connection takes its mail between two replies.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -31,6 +32,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   // keeps nothing from then on and its connection is to be closed.
   void put(std::string_view message, std::size_t bytes_max);
 
+  // False only if nothing has been put since the last take().
+  bool has_mail() const noexcept { return told_.load(std::memory_order_acquire); }
+
   // Appends the mail to `out`; false when the mailbox has overflowed.
   bool take(std::string& out);
 
@@ -43,9 +47,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   Connection* owner_;  // loop thread
   const std::shared_ptr<ClientShared> client_;
   std::mutex mutex_;
-  std::string mail_;         // guarded by mutex_
-  bool told_ = false;        // guarded by mutex_; the mailroom knows of the mail
-  bool overflowed_ = false;  // guarded by mutex_
+  std::string mail_;               // guarded by mutex_
+  std::atomic<bool> told_{false};  // written under mutex_; the mailroom knows of the mail
+  bool overflowed_ = false;        // guarded by mutex_
 };
 
 // The mailboxes of one loop that have mail. Thread: any.

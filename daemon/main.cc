@@ -21,6 +21,7 @@
 #include "daemon/config.h"
 #include "daemon/context.h"
 #include "daemon/durability.h"
+#include "daemon/expired_keys.h"
 #include "daemon/listener.h"
 #include "daemon/load_status.h"
 #include "daemon/loading.h"
@@ -29,6 +30,7 @@
 #include "daemon/maintenance_commands.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
+#include "daemon/operations.h"
 #include "daemon/server.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
@@ -125,23 +127,29 @@ class StopSignals {
 // connections queue in the kernel meanwhile, and small directories are never seen loading.
 constexpr std::chrono::milliseconds unseen_load_time{200};
 
-// Serves until a signal. `status` and `stop_loading` are those that `engine` was prepared with.
-int serve(const Config& config, Engine& engine, LoadStatus& status,
-          std::stop_source& stop_loading) {
+// Serves until a signal. `status`, `stop_loading` and `expired_keys` are those that `engine` was
+// prepared with.
+int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_source& stop_loading,
+          ExpiredKeys& expired_keys) {
   const unsigned workers = worker_count(config);
   const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
                                expiry_commands(), scan_commands(), connection_commands(),
                                client_commands(), server_commands(), introspection_commands(),
                                transaction_commands(), pubsub_commands(), bitmap_commands(),
-                               backup_commands(), kvs_commands()});
+                               backup_commands(), kvs_commands(), slowlog_commands(),
+                               latency_commands(), memory_commands(), operating_commands()});
   Settings settings(config);
   ClientRegistry clients;
   Metrics metrics(workers);
   Watches watches;
   SyncTurn turn(engine);
   PubSub pubsub(settings);
-  Services services{config,  commands, engine, settings, clients,
-                    metrics, watches,  turn,   pubsub,   status};
+  Operations operations(settings);
+  Services services{config,  commands, engine, settings,   clients, metrics,
+                    watches, turn,     pubsub, operations, status};
+
+  turn.observe([&](std::chrono::nanoseconds took) { operations.latency.note("sync", took); });
+  expired_keys.listen(services);
 
   Backups backups(services, config.backup_dir);
   services.backups = &backups;
@@ -174,6 +182,12 @@ int serve(const Config& config, Engine& engine, LoadStatus& status,
         workers_ended = true;
         end_if_idle();
       });
+    });
+  };
+  operations.shut_down = [&] {
+    loop.post([&] {
+      log_info("SHUTDOWN: finishing what has been begun");
+      stop();
     });
   };
   StopSignals signals(loop, [&](int number) {
@@ -225,10 +239,12 @@ int run(int argc, char** argv) {
   std::stop_source stop_loading;
   EngineOptions options = engine_options(config);
   options.on_load_progress = [&status](const LoadProgress& progress) { status.update(progress); };
+  ExpiredKeys expired_keys;
+  options.on_expired = [&expired_keys](Key key) { expired_keys.tell(key); };
   options.stop_loading = stop_loading.get_token();
   auto engine = prepare_engine(config.engine, std::move(options));
   if (!engine) return fail_start(engine.error());
-  const int exit_code = serve(config, **engine, status, stop_loading);
+  const int exit_code = serve(config, **engine, status, stop_loading, expired_keys);
   if (status.loading()) {
     // Nothing has been changed, so there is nothing to close.
     if (exit_code == EXIT_SUCCESS) log_info("stopped before the data was read; bye");

@@ -6,6 +6,7 @@
 #include "daemon/log.h"
 #include "daemon/metrics.h"
 #include "daemon/notify.h"
+#include "daemon/operations.h"
 #include "daemon/settings.h"
 
 namespace kvs::daemon {
@@ -32,11 +33,15 @@ Maintenance::Maintenance(uv::Loop& loop, Services& services, SyncTurn& turn)
       sync_(
           loop, [this] { turn_.sync(); }, [this] { sync_done(); }),
       slice_(
-          loop, [this] { more_ = services_.engine.maintain(slice_budget); },
+          loop,
+          [this] {
+            LatencyScope scope(services_.operations.latency, "compaction");
+            more_ = services_.engine.maintain(slice_budget);
+          },
           [this] { slice_done(); }),
       each_second_(loop, [this] { each_second(); }),
       next_slice_(loop, [this] { slice_.start(); }),
-      expiry_(loop, services.engine, [this] { tell_if_stopped(); }),
+      expiry_(loop, services.engine, services.operations.latency, [this] { tell_if_stopped(); }),
       watchdog_(loop, [] { tell_systemd("WATCHDOG=1"); }) {}
 
 void Maintenance::start() {

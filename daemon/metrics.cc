@@ -63,7 +63,20 @@ void Metrics::tick() {
   ticked_at_ = now;
 }
 
+CommandFigures Metrics::figures_of(const Command& command) const {
+  CommandFigures figures;
+  for (const WorkerMetrics& worker : workers_) worker.by_command.add_to(command, figures);
+  return figures;
+}
+
+std::map<std::string, std::uint64_t, std::less<>> Metrics::errors() const {
+  std::map<std::string, std::uint64_t, std::less<>> errors;
+  for (const WorkerMetrics& worker : workers_) worker.by_command.add_errors_to(errors);
+  return errors;
+}
+
 void Metrics::reset() {
+  for (WorkerMetrics& worker : workers_) worker.by_command.reset();
   for (const Counter counter : counters) {
     (baseline_.*counter).store(total(counter), std::memory_order_relaxed);
   }

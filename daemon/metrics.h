@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "daemon/command_stats.h"
+
 namespace kvs::daemon {
 
 struct Command;
@@ -35,6 +37,7 @@ struct alignas(64) WorkerMetrics {
   std::atomic<std::uint64_t> output_limit_closed{0};
   std::atomic<std::uint64_t> timeouts_closed{0};
   std::atomic<std::uint64_t> auth_failures{0};
+  CommandStats by_command;
 };
 
 class Metrics {
@@ -42,6 +45,9 @@ class Metrics {
   explicit Metrics(std::size_t workers);
 
   WorkerMetrics& worker(std::size_t index) { return workers_[index]; }
+  CommandFigures figures_of(const Command& command) const;
+  // How many errors of each kind were answered.
+  std::map<std::string, std::uint64_t, std::less<>> errors() const;
   std::uint64_t sum(std::atomic<std::uint64_t> WorkerMetrics::*counter) const;
 
   // Bytes in all connections' input and output buffers: what maxmemory-clients bounds.

@@ -48,6 +48,11 @@ Settings::Settings(const Config& config)
       maxmemory_clients(config.maxmemory_clients != 0 ? config.maxmemory_clients
                                                       : physical_memory_bytes() / 4),
       compact_rate_limit(config.compact_rate_limit),
+      slowlog_log_slower_than_us(config.slowlog_log_slower_than),
+      slowlog_max_len(config.slowlog_max_len),
+      latency_monitor_threshold_ms(config.latency_monitor_threshold),
+      latency_tracking(config.latency_tracking),
+      tracking_table_max_keys(config.tracking_table_max_keys),
       key_(random_key<Digest>()) {
   set_password(config.requirepass);
   set_notify_letters(config.notify_keyspace_events);

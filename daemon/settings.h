@@ -32,7 +32,12 @@ class Settings {
   std::atomic<std::uint64_t> maxmemory_clients;  // resolved: never 0
   // Bytes per second; 0: none. Whoever changes it tells the engine.
   std::atomic<std::uint64_t> compact_rate_limit;
-  std::atomic<std::uint32_t> notify_flags{0};  // NotifyFlags
+  std::atomic<std::int64_t> slowlog_log_slower_than_us;  // negative: nothing
+  std::atomic<std::uint64_t> slowlog_max_len;
+  std::atomic<std::uint64_t> latency_monitor_threshold_ms;
+  std::atomic<bool> latency_tracking;                  // INFO's latencystats
+  std::atomic<std::uint64_t> tracking_table_max_keys;  // 0: no limit
+  std::atomic<std::uint32_t> notify_flags{0};          // NotifyFlags
 
   // The letters of notify-keyspace-events, in Redis' order; they must be known ones.
   void set_notify_letters(std::string_view letters);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/client_registry.h"
+#include "daemon/operations.h"
 
 namespace kvs::daemon {
 
@@ -24,6 +25,12 @@ Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
         for (Connection& connection : connections_) connection.check_timeouts(time);
       }) {
   turn.add(parking_);
+  services.operations.pause.tell([this] {
+    loop_.post([this] {
+      // One that goes on may end, but leaves the list only after libuv has closed it.
+      for (Connection& connection : connections_) connection.end_pause();
+    });
+  });
   prepare_->data = this;
   uv_prepare_start(prepare_.get(), [](uv_prepare_t* prepare) {
     static_cast<Worker*>(prepare->data)->end_of_iteration();

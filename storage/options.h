@@ -46,6 +46,9 @@ struct EngineOptions {
   // Told what an operator should know (torn tail cut, compaction done); any thread. May be empty.
   enum class Severity : std::uint8_t { info, warning, error };
   std::function<void(Severity, std::string_view)> log;
+  // Told of each key that expire() or maintain() has removed because its time was over; on the
+  // thread that called. May be empty.
+  std::function<void(Key)> on_expired;
   // Wall clock in milliseconds; empty: the system's. Tests set it.
   std::function<UnixMs()> clock;
   // File system; null: the real one.

@@ -70,7 +70,7 @@ constexpr KeyRange no_keys{};
 constexpr std::array rows{
     Command{"bgsave",
             -1,
-            admin | no_script | no_async_loading,
+            admin | dangerous | no_script | no_async_loading,
             no_keys,
             bgsave_command,
             {"Makes a backup in the background.", "1.0.0", "server", "O(N) with N the files",
@@ -84,7 +84,7 @@ constexpr std::array rows{
              "server", "O(1)", "", "", "nondeterministic_output"}},
     Command{"save",
             1,
-            admin | no_script | no_async_loading | no_multi | slow,
+            admin | dangerous | no_script | no_async_loading | no_multi | slow,
             no_keys,
             save_command,
             {"Makes a backup and waits for it.", "1.0.0", "server", "O(N) with N the files", ""}},

@@ -1,7 +1,8 @@
 // clients.cc - CLIENT: the connection's own name and number, and the list of all connections.
 //
-// Not here: REPLY, PAUSE, UNBLOCK and TRACKING ON; an unknown subcommand is answered as Redis does,
-// which every client library takes for "not supported".
+// An unknown subcommand is answered as Redis does, which every client library takes for "not
+// supported". What changes how the connection is served is in client_control.cc and
+// client_caching.cc.
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -10,6 +11,7 @@
 #include "daemon/client_registry.h"
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
+#include "daemon/commands/client_handlers.h"
 #include "daemon/commands/session_state.h"
 #include "daemon/context.h"
 
@@ -63,8 +65,14 @@ std::string describe(ClientShared& client, UnixMs now) {
   const auto subscribed = [&client](Subscription kind) {
     return client.subscriptions[static_cast<std::size_t>(kind)].load(std::memory_order_relaxed);
   };
-  std::string flags(is_subscribed(client) ? "P" : "");
+  std::string flags;
+  if (client.has(ClientShared::monitor_flag)) flags += 'O';
+  if (is_subscribed(client)) flags += 'P';
   if (queued >= 0) flags += 'x';
+  if (client.has(ClientShared::tracking_flag)) flags += 't';
+  if (client.has(ClientShared::broadcast_flag)) flags += 'B';
+  if (client.has(ClientShared::no_evict_flag)) flags += 'e';
+  if (client.has(ClientShared::no_touch_flag)) flags += 'T';
   text("flags", flags.empty() ? "N" : flags);
   number("db", client.database.load(std::memory_order_relaxed));
   number("sub", subscribed(Subscription::channel));
@@ -84,7 +92,7 @@ std::string describe(ClientShared& client, UnixMs now) {
   text("events", "r");
   text("cmd", last != nullptr ? last->name : "NULL");
   text("user", "default");
-  text("redir", "-1");
+  number("redir", client.redirect.load(std::memory_order_relaxed));
   number("resp", client.protocol.load(std::memory_order_relaxed));
   text("lib-name", library_name);
   text("lib-ver", library_version);
@@ -252,18 +260,14 @@ void client_kill(Context& context, Args args, ReplyWriter& reply) {
   reply.ok();
 }
 
-// NO-EVICT and NO-TOUCH ON|OFF: nothing is evicted and no access times are kept.
-void client_switch(Context&, Args args, ReplyWriter& reply) {
-  if (!is_word(args[2], "ON") && !is_word(args[2], "OFF")) {
-    return reply.error(texts::syntax_error);
-  }
-  reply.ok();
-}
-
 void client_help(Context&, Args, ReplyWriter& reply) {
-  constexpr std::array<std::string_view, 33> lines = {
+  constexpr std::array<std::string_view, 49> lines = {
+      "CACHING (YES|NO)",
+      "    Track the keys of the next command, or not, in OPTIN or OPTOUT mode.",
       "GETNAME",
       "    Return the name of the current connection.",
+      "GETREDIR",
+      "    Return the ID of the client that is told of changes instead of this one.",
       "ID",
       "    Return the ID of the current connection.",
       "INFO",
@@ -290,11 +294,23 @@ void client_help(Context&, Args, ReplyWriter& reply) {
       "    Accepted; connections are never evicted.",
       "NO-TOUCH (ON|OFF)",
       "    Accepted; access times are not kept.",
+      "PAUSE <timeout> [WRITE|ALL]",
+      "    Let all commands, or just writes, wait for <timeout> milliseconds.",
+      "REPLY (ON|OFF|SKIP)",
+      "    Control the replies sent to the current connection.",
       "SETINFO (LIB-NAME|LIB-VER) <value>",
       "    Tell the server which client library is used.",
       "SETNAME <name>",
       "    Assign the name <name> to the current connection.",
       "    An empty name takes it away.",
+      "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+      "    Tell the connection when keys that it has read change.",
+      "TRACKINGINFO",
+      "    Report what is tracked for the current connection.",
+      "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+      "    Unblock the specified blocked client; none ever is.",
+      "UNPAUSE",
+      "    End a pause.",
   };
   reply_help(reply, "CLIENT", lines);
 }
@@ -304,12 +320,26 @@ constexpr std::uint32_t own = no_script | loading | stale | connection_family;
 constexpr std::uint32_t of_others = own | admin | dangerous;
 
 constexpr std::array subcommand_rows{
+    Command{"client|caching",
+            3,
+            own,
+            no_keys,
+            client_caching,
+            {"Says whether the keys of the next command are tracked.", "6.0.0", "connection",
+             "O(1)", "<YES | NO>"}},
     Command{"client|getname",
             2,
             own,
             no_keys,
             client_getname,
             {"Returns the name of the connection.", "2.6.9", "connection", "O(1)", ""}},
+    Command{"client|getredir",
+            2,
+            own,
+            no_keys,
+            client_getredir,
+            {"Returns who is told of changes instead of this connection.", "6.0.0", "connection",
+             "O(1)", ""}},
     Command{"client|help",
             2,
             loading | stale | connection_family,
@@ -351,14 +381,28 @@ constexpr std::array subcommand_rows{
         3,
         of_others,
         no_keys,
-        client_switch,
+        client_no_evict,
         {"Accepted; connections are never evicted.", "7.0.0", "connection", "O(1)", "<ON | OFF>"}},
     Command{"client|no-touch",
             3,
             own,
             no_keys,
-            client_switch,
+            client_no_touch,
             {"Accepted; access times are not kept.", "7.2.0", "connection", "O(1)", "<ON | OFF>"}},
+    Command{"client|pause",
+            -3,
+            of_others,
+            no_keys,
+            client_pause,
+            {"Lets the commands of all clients wait.", "3.0.0", "connection", "O(1)",
+             "timeout [WRITE | ALL]"}},
+    Command{"client|reply",
+            3,
+            own,
+            no_keys,
+            client_reply,
+            {"Says whether the connection wants replies.", "3.2.0", "connection", "O(1)",
+             "<ON | OFF | SKIP>"}},
     Command{"client|setinfo",
             4,
             own,
@@ -372,6 +416,34 @@ constexpr std::array subcommand_rows{
             no_keys,
             client_setname,
             {"Names the connection.", "2.6.9", "connection", "O(1)", "connection-name"}},
+    Command{"client|tracking",
+            -3,
+            own,
+            no_keys,
+            client_tracking,
+            {"Tells the connection when keys that it has read change.", "6.0.0", "connection",
+             "O(1), and O(N) with N the number of tracked keys when it ends",
+             "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [prefix ...]] [BCAST] [OPTIN] "
+             "[OPTOUT] [NOLOOP]"}},
+    Command{"client|trackinginfo",
+            2,
+            own,
+            no_keys,
+            client_trackinginfo,
+            {"Returns what is tracked for the connection.", "6.2.0", "connection", "O(1)", ""}},
+    Command{"client|unblock",
+            -3,
+            of_others,
+            no_keys,
+            client_unblock,
+            {"Returns 0: no command waits for other clients.", "5.0.0", "connection", "O(1)",
+             "client-id [TIMEOUT | ERROR]"}},
+    Command{"client|unpause",
+            2,
+            of_others,
+            no_keys,
+            client_unpause,
+            {"Ends CLIENT PAUSE.", "6.2.0", "connection", "O(1)", ""}},
 };
 
 constexpr std::array rows{

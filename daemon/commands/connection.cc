@@ -11,6 +11,7 @@
 #include "daemon/commands/version.h"
 #include "daemon/context.h"
 #include "daemon/metrics.h"
+#include "daemon/operations.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
 
@@ -96,6 +97,11 @@ void reset_command(Context& context, Args, ReplyWriter& reply) {
   Client& client = context.client;
   leave_transaction(context.client, context.services.watches);
   drop_subscriptions(client, context.services.pubsub);
+  Operations& operations = context.services.operations;
+  stop_tracking(client, operations.tracking);
+  if (client.shared->has(ClientShared::monitor_flag)) operations.monitors.remove(*client.mailbox);
+  client.shared->clear(~0u);
+  client.replies = Client::Replies::on;
   select_database(client, 0);
   set_protocol(client, resp::Version::resp2);
   client.authenticated = !context.services.settings.has_password();

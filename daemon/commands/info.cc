@@ -8,7 +8,6 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <set>
 #include <string>
 #include <sys/resource.h>
@@ -19,11 +18,13 @@
 #include "daemon/client_registry.h"
 #include "daemon/commands/amplification.h"
 #include "daemon/commands/arguments.h"
+#include "daemon/commands/process_memory.h"
 #include "daemon/commands/server_handlers.h"
 #include "daemon/commands/version.h"
 #include "daemon/config.h"
 #include "daemon/log.h"
 #include "daemon/metrics.h"
+#include "daemon/operations.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
 
@@ -32,32 +33,6 @@ namespace kvs::daemon {
 namespace {
 
 using resp::ReplyWriter;
-
-// Memory of this process as the kernel counts it, in bytes. The allocator is not asked: which one
-// is linked does not matter then.
-struct ProcessMemory {
-  std::uint64_t resident = 0;
-  std::uint64_t resident_peak = 0;
-  std::uint64_t anonymous = 0;  // resident, without files: the heap and the stacks
-};
-
-ProcessMemory process_memory() {
-  ProcessMemory memory;
-  std::ifstream status("/proc/self/status");
-  std::string field;
-  while (status >> field) {
-    std::uint64_t* const figure = field == "VmRSS:"     ? &memory.resident
-                                  : field == "VmHWM:"   ? &memory.resident_peak
-                                  : field == "RssAnon:" ? &memory.anonymous
-                                                        : nullptr;
-    if (figure != nullptr) {
-      status >> *figure;
-      *figure *= 1024;
-    }
-    std::getline(status, field);
-  }
-  return memory;
-}
 
 std::string human(std::uint64_t bytes) {
   constexpr std::array<char, 4> units = {'K', 'M', 'G', 'T'};
@@ -168,7 +143,7 @@ void report_clients(Context& context, Report& report) {
   report.field("client_recent_max_input_buffer", input_max);
   report.field("client_recent_max_output_buffer", output_max);
   report.field("blocked_clients", 0);
-  report.field("tracking_clients", 0);
+  report.field("tracking_clients", services.operations.tracking.figures().clients);
   report.field("pubsub_clients", subscribed);
   report.field("watching_clients", watching);
   report.field("clients_in_timeout_table", 0);
@@ -344,7 +319,10 @@ void report_stats(Context& context, Report& report) {
   report.field("latest_fork_usec", 0);
   report.field("total_forks", 0);
   report.field("migrate_cached_sockets", 0);
-  report.field("tracking_total_keys", 0);
+  const Tracking::Figures tracked = context.services.operations.tracking.figures();
+  report.field("tracking_total_keys", tracked.keys);
+  report.field("tracking_total_items", tracked.items);
+  report.field("tracking_total_prefixes", tracked.prefixes);
   report.field("unexpected_error_replies", 0);
   report.field("total_error_replies", metrics.sum(&WorkerMetrics::error_replies));
   report.field("acl_access_denied_auth", metrics.sum(&WorkerMetrics::auth_failures));
@@ -410,9 +388,53 @@ void report_nothing(Context&, Report& report) {
   report.section(title);
 }
 constexpr char modules_title[] = "Modules";
-constexpr char commandstats_title[] = "Commandstats";
-constexpr char errorstats_title[] = "Errorstats";
-constexpr char latencystats_title[] = "Latencystats";
+
+// Calls `use(command, figures)` for every command and subcommand that somebody has tried.
+template <class Use>
+void for_each_tried(Context& context, Use&& use) {
+  const auto one = [&](const Command& command) {
+    const CommandFigures figures = context.services.metrics.figures_of(command);
+    if (figures.calls() + figures.rejected != 0) use(command, figures);
+  };
+  for (const Command* command : context.services.commands.all()) {
+    one(*command);
+    for (const Command& subcommand : command->subcommands) one(subcommand);
+  }
+}
+
+void report_commandstats(Context& context, Report& report) {
+  report.section("Commandstats");
+  for_each_tried(context, [&](const Command& command, const CommandFigures& figures) {
+    const std::uint64_t calls = figures.calls();
+    const double microseconds = static_cast<double>(figures.nanoseconds) / 1000;
+    report.field("cmdstat_" + std::string(command.name),
+                 "calls=" + std::to_string(calls) +
+                     ",usec=" + std::to_string(figures.nanoseconds / 1000) + ",usec_per_call=" +
+                     fixed(calls == 0 ? 0 : microseconds / static_cast<double>(calls), 2) +
+                     ",rejected_calls=" + std::to_string(figures.rejected) +
+                     ",failed_calls=" + std::to_string(figures.failed));
+  });
+}
+
+void report_errorstats(Context& context, Report& report) {
+  report.section("Errorstats");
+  for (const auto& [word, count] : context.services.metrics.errors()) {
+    report.field("errorstat_" + word, "count=" + std::to_string(count));
+  }
+}
+
+void report_latencystats(Context& context, Report& report) {
+  report.section("Latencystats");
+  if (!context.services.settings.latency_tracking.load()) return;
+  for_each_tried(context, [&](const Command& command, const CommandFigures& figures) {
+    if (figures.calls() == 0) return;
+    const auto at = [&](double percent) {
+      return fixed(static_cast<double>(figures.percentile(percent)) / 1000, 3);
+    };
+    report.field("latency_percentiles_usec_" + std::string(command.name),
+                 "p50=" + at(50) + ",p99=" + at(99) + ",p99.9=" + at(99.9));
+  });
+}
 
 enum class In : std::uint8_t { standard, all };  // the smallest set that has it
 
@@ -431,9 +453,9 @@ constexpr std::array<Section, 13> sections = {{
     {"replication", In::standard, report_replication},
     {"cpu", In::standard, report_cpu},
     {"modules", In::standard, report_nothing<modules_title>},
-    {"commandstats", In::all, report_nothing<commandstats_title>},
-    {"errorstats", In::standard, report_nothing<errorstats_title>},
-    {"latencystats", In::all, report_nothing<latencystats_title>},
+    {"commandstats", In::all, report_commandstats},
+    {"errorstats", In::standard, report_errorstats},
+    {"latencystats", In::all, report_latencystats},
     {"cluster", In::standard, report_cluster},
     {"keyspace", In::standard, report_keyspace},
 }};

@@ -51,6 +51,7 @@ std::vector<std::string_view> flag_names(const Command& command) {
   } else if (command.has(reads)) {
     result.push_back("readonly");
   }
+  if (command.has(pubsub_family)) result.push_back("pubsub");
   for (const FlagName& name : names) {
     if ((command.flags & name.flag) != 0) result.push_back(name.name);
   }
@@ -69,6 +70,8 @@ std::vector<std::string_view> categories(const Command& command) {
     result.push_back("read");
   }
   if (command.doc.group == "string") result.push_back("string");
+  if (command.doc.group == "bitmap") result.push_back("bitmap");
+  if (command.has(pubsub_family)) result.push_back("pubsub");
   // LASTSAVE and ROLE are in @admin without being flagged so.
   if (command.has(admin) || command.name == "lastsave" || command.name == "role") {
     result.push_back("admin");
@@ -291,31 +294,64 @@ void command_list(Context& context, Args args, ReplyWriter& reply) {
   reply.error(texts::syntax_error);
 }
 
-// COMMAND GETKEYS command [argument ...]: which of the words are keys.
-void command_getkeys(Context& context, Args args, ReplyWriter& reply) {
-  const Args words = args.subspan(2);
+// The command that `words` run, if they hold keys; otherwise answers the error.
+const Command* command_with_keys(Context& context, Args words, ReplyWriter& reply) {
   std::string error;
   const Command* command = context.services.commands.find(words[0]);
   if (command != nullptr && !command->subcommands.empty()) {
     command = context.services.commands.resolve(words, error);
   }
-  if (command == nullptr) return reply.error("ERR Invalid command specified");
-  if (command->keys.first == 0) return reply.error("ERR The command has no key arguments");
-  if (!command->arity_fits(words.size())) {
-    return reply.error("ERR Invalid number of arguments specified for command");
+  std::string_view refusal;
+  if (command == nullptr) {
+    refusal = "ERR Invalid command specified";
+  } else if (command->keys.first == 0) {
+    refusal = "ERR The command has no key arguments";
+  } else if (!command->arity_fits(words.size())) {
+    refusal = "ERR Invalid number of arguments specified for command";
   }
+  if (refusal.empty()) return command;
+  reply.error(refusal);
+  return nullptr;
+}
+
+std::vector<std::string_view> keys_among(const Command& command, Args words) {
   const int count = static_cast<int>(words.size());
-  const int last = command->keys.last >= 0 ? command->keys.last : count + command->keys.last;
+  const int last = command.keys.last >= 0 ? command.keys.last : count + command.keys.last;
   std::vector<std::string_view> keys;
-  for (int i = command->keys.first; i <= last && i < count; i += command->keys.step) {
+  for (int i = command.keys.first; i <= last && i < count; i += command.keys.step) {
     keys.push_back(words[static_cast<std::size_t>(i)]);
   }
+  return keys;
+}
+
+// COMMAND GETKEYS command [argument ...]: which of the words are keys.
+void command_getkeys(Context& context, Args args, ReplyWriter& reply) {
+  const Command* const command = command_with_keys(context, args.subspan(2), reply);
+  if (command == nullptr) return;
+  const auto keys = keys_among(*command, args.subspan(2));
   reply.array(keys.size());
   for (const std::string_view key : keys) reply.bulk(key);
 }
 
+// COMMAND GETKEYSANDFLAGS: each key with what is done to it.
+void command_getkeysandflags(Context& context, Args args, ReplyWriter& reply) {
+  const Command* const command = command_with_keys(context, args.subspan(2), reply);
+  if (command == nullptr) return;
+  const auto keys = keys_among(*command, args.subspan(2));
+  const auto specs = split(command->doc.key_access, ';');
+  reply.array(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    reply.array(2);
+    reply.bulk(keys[i]);
+    const auto flags = specs.empty() ? std::vector<std::string_view>()
+                                     : split(specs[std::min(i, specs.size() - 1)], ' ');
+    reply.set(flags.size());
+    for (const std::string_view flag : flags) reply.simple(flag);
+  }
+}
+
 void command_help(Context&, Args, ReplyWriter& reply) {
-  constexpr std::array<std::string_view, 16> lines = {
+  constexpr std::array<std::string_view, 18> lines = {
       "(no subcommand)",
       "    Return details about all commands.",
       "COUNT",
@@ -332,6 +368,8 @@ void command_help(Context&, Args, ReplyWriter& reply) {
       "    commands are returned.",
       "GETKEYS <full-command>",
       "    Return the keys from a full command.",
+      "GETKEYSANDFLAGS <full-command>",
+      "    Return the keys from a full command, with what is done to each.",
   };
   reply_help(reply, "COMMAND", lines);
 }
@@ -362,6 +400,13 @@ constexpr std::array subcommand_rows{
             command_getkeys,
             {"Returns which words of a command are keys.", "2.8.13", "server",
              "O(N) with N the number of words", "command [arg [arg ...]]"}},
+    Command{"command|getkeysandflags",
+            -4,
+            anytime,
+            no_keys,
+            command_getkeysandflags,
+            {"Returns which words of a command are keys, and what is done to them.", "7.0.0",
+             "server", "O(N) with N the number of words", "command [arg [arg ...]]"}},
     Command{"command|help",
             2,
             anytime,

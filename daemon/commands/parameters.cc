@@ -20,6 +20,7 @@
 #include "daemon/config.h"
 #include "daemon/glob.h"
 #include "daemon/notifications.h"
+#include "daemon/operations.h"
 #include "daemon/settings.h"
 #include "storage/limits.h"
 
@@ -46,25 +47,21 @@ struct Constant {
   enum class Set : std::uint8_t { to_this, never } set = Set::to_this;
 };
 
-constexpr std::array<Constant, 17> constants = {{
+constexpr auto constants = std::to_array<Constant>({
     {"appendonly", "yes"},
     {"auto-aof-rewrite-min-size", "0"},
     {"cluster-enabled", "no", Constant::Set::never},
     {"daemonize", "no", Constant::Set::never},
     {"databases", "16", Constant::Set::never},
     {"hz", "10"},
-    {"latency-monitor-threshold", "0"},
-    {"latency-tracking", "no"},
     {"logfile", "", Constant::Set::never},
     {"maxmemory", "0"},
     {"maxmemory-policy", "noeviction"},
     {"no-appendfsync-on-rewrite", "no"},
     {"pidfile", "", Constant::Set::never},
     {"save", ""},
-    {"slowlog-log-slower-than", "-1"},
-    {"slowlog-max-len", "0"},
     {"unixsocket", "", Constant::Set::never},
-}};
+});
 
 std::unexpected<std::string> wrong(std::string why) {
   return std::unexpected<std::string>(std::move(why));
@@ -239,6 +236,25 @@ Parsed parse_compact_rate_limit(std::string_view value) {
   return [n = *bytes](Settings& s) { s.compact_rate_limit = static_cast<std::uint64_t>(n); };
 }
 
+Parsed parse_slowlog_log_slower_than(std::string_view value) {
+  const auto number = integer_between(value, -1, std::numeric_limits<std::int64_t>::max());
+  if (!number) return wrong(number.error());
+  return [n = *number](Settings& s) { s.slowlog_log_slower_than_us = n; };
+}
+
+template <auto member>
+Parsed parse_count(std::string_view value) {
+  const auto number = integer_between(value, 0, std::numeric_limits<std::int64_t>::max());
+  if (!number) return wrong(number.error());
+  return [n = *number](Settings& s) { (s.*member) = static_cast<std::uint64_t>(n); };
+}
+
+Parsed parse_latency_tracking(std::string_view value) {
+  const bool yes = is_word(value, "YES");
+  if (!yes && !is_word(value, "NO")) return wrong("argument must be 'yes' or 'no'");
+  return [yes](Settings& s) { s.latency_tracking = yes; };
+}
+
 Parsed parse_requirepass(std::string_view value) {
   return [password = std::string(value)](Settings& s) { s.set_password(password); };
 }
@@ -283,6 +299,13 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"dir", [](const Services& s) { return std::filesystem::absolute(s.config.dir).string(); }},
     {"engine", [](const Services& s) { return s.engine.stats().engine; }},
     {"io-threads", get_config<&Config::io_threads>},
+    {"enable-debug-command",
+     [](const Services& s) { return std::string(to_string(s.config.enable_debug_command)); }},
+    {"latency-monitor-threshold", get_setting<&Settings::latency_monitor_threshold_ms>,
+     parse_count<&Settings::latency_monitor_threshold_ms>},
+    {"latency-tracking",
+     [](const Services& s) { return std::string(s.settings.latency_tracking ? "yes" : "no"); },
+     parse_latency_tracking},
     {"loglevel", [](const Services& s) { return s.config.loglevel; }},
     {"maxclients", get_setting<&Settings::maxclients>, parse_maxclients},
     {"maxmemory-clients", get_setting<&Settings::maxmemory_clients>, parse_maxmemory_clients},
@@ -297,12 +320,18 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"request-timeout", get_setting<&Settings::request_timeout_seconds>, parse_request_timeout},
     {"requirepass", [](const Services& s) { return s.settings.password(); }, parse_requirepass},
     {"segment-size", get_config<&Config::segment_size>},
+    {"slowlog-log-slower-than", get_setting<&Settings::slowlog_log_slower_than_us>,
+     parse_slowlog_log_slower_than},
+    {"slowlog-max-len", get_setting<&Settings::slowlog_max_len>,
+     parse_count<&Settings::slowlog_max_len>},
     {"space-amplification", get_config<&Config::space_amplification>},
     {"sync", get_sync, parse_sync},
     {"tcp-backlog", get_config<&Config::tcp_backlog>},
     {"tcp-keepalive",
      [](const Services& s) { return std::to_string(s.config.tcp_keepalive.count()); }},
     {"threads", get_config<&Config::threads>},
+    {"tracking-table-max-keys", get_setting<&Settings::tracking_table_max_keys>,
+     parse_count<&Settings::tracking_table_max_keys>},
     {"timeout", get_setting<&Settings::timeout_seconds>, parse_timeout},
 });
 
@@ -377,6 +406,7 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
     changes.push_back(std::move(*parsed));
   }
   for (const Change& change : changes) change(context.services.settings);
+  context.services.operations.slow_log.shrink(context.services.settings.slowlog_max_len.load());
   context.services.engine.limit_compaction(context.services.settings.compact_rate_limit.load());
   reply.ok();
 }

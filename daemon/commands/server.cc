@@ -1,4 +1,4 @@
-// server.cc - commands about the server as a whole: INFO, CONFIG, TIME, MEMORY, ROLE ...
+// server.cc - commands about the server as a whole: INFO, CONFIG, TIME, ROLE ...
 #include <array>
 #include <string>
 #include <sys/time.h>
@@ -47,43 +47,9 @@ void role_command(Context&, Args, ReplyWriter& reply) {
   reply.array(0);
 }
 
-// MEMORY USAGE key [SAMPLES count]: what key and value take while the value is in memory.
-void memory_usage(Context& context, Args args, ReplyWriter& reply) {
-  constexpr std::size_t overhead_bytes = 40;  // index entry and allocator, about
-  for (std::size_t i = 3; i < args.size(); i += 2) {
-    if (!is_word(args[i], "SAMPLES") || i + 1 == args.size()) {
-      return reply.error(texts::syntax_error);
-    }
-    const auto samples = integer_argument(args[i + 1], reply);
-    if (!samples) return;
-    if (*samples < 0) return reply.error(texts::syntax_error);
-  }
-  const auto found = context.find(args[2]);
-  if (!found) return reply_error(reply, found.error());
-  if (!*found) return reply.null();
-  reply.integer(static_cast<std::int64_t>((*found)->value_bytes + args[2].size() + overhead_bytes));
-}
-
-void memory_help(Context&, Args, ReplyWriter& reply) {
-  constexpr std::array<std::string_view, 3> lines = {
-      "USAGE <key> [SAMPLES <count>]",
-      "    Return memory in bytes used by <key> and its value. Values are plain strings, so",
-      "    <count> makes no difference.",
-  };
-  reply_help(reply, "MEMORY", lines);
-}
-
 void config_resetstat(Context& context, Args, ReplyWriter& reply) {
   context.services.metrics.reset();
   reply.ok();
-}
-
-// CONFIG REWRITE: no path leads from the wire to the file system.
-void config_rewrite(Context& context, Args, ReplyWriter& reply) {
-  if (context.services.config.config_file.empty()) {
-    return reply.error("ERR The server is running without a config file");
-  }
-  reply.error("ERR Rewriting config file: this server does not write its config file");
 }
 
 void config_help(Context&, Args, ReplyWriter& reply) {
@@ -95,13 +61,12 @@ void config_help(Context&, Args, ReplyWriter& reply) {
       "RESETSTAT",
       "    Reset statistics reported by the INFO command.",
       "REWRITE",
-      "    An error: the configuration file is never written.",
+      "    Write what CONFIG SET has changed into the configuration file.",
   };
   reply_help(reply, "CONFIG", lines);
 }
 
 constexpr KeyRange no_keys{};
-constexpr KeyRange usage_key{2, 2, 1};
 constexpr std::uint32_t operation = admin | dangerous | no_script | loading | stale;
 
 constexpr std::array config_rows{
@@ -126,11 +91,11 @@ constexpr std::array config_rows{
             {"Sets the counters of INFO back to zero.", "2.0.0", "server", "O(1)", ""}},
     Command{"config|rewrite",
             2,
-            operation,
+            operation | slow,
             no_keys,
             config_rewrite,
-            {"Returns an error: the configuration file is never written.", "2.8.0", "server",
-             "O(1)", ""}},
+            {"Writes changed parameters into the configuration file.", "2.8.0", "server",
+             "O(N) with N the number of parameters", ""}},
     Command{"config|set",
             -4,
             operation,
@@ -139,22 +104,6 @@ constexpr std::array config_rows{
             {"Changes parameters, all of them or none.", "2.0.0", "server",
              "O(N) with N the number of parameters", "parameter value [parameter value ...]", "",
              "request_policy:all_nodes response_policy:all_succeeded"}},
-};
-
-constexpr std::array memory_rows{
-    Command{"memory|help",
-            2,
-            loading | stale,
-            no_keys,
-            memory_help,
-            {"Lists the subcommands.", "4.0.0", "server", "O(1)", ""}},
-    Command{"memory|usage",
-            -3,
-            reads,
-            usage_key,
-            memory_usage,
-            {"Estimates the memory that a key and its value take.", "4.0.0", "server", "O(1)",
-             "key [SAMPLES count]", "RO"}},
 };
 
 constexpr std::array rows{
@@ -180,14 +129,6 @@ constexpr std::array rows{
         info_command,
         {"Returns figures about the server.", "1.0.0", "server", "O(1)", "[section [section ...]]",
          "", "nondeterministic_output request_policy:all_shards response_policy:special"}},
-    Command{
-        "memory",
-        -2,
-        0,
-        no_keys,
-        nullptr,
-        {"A container for commands about memory.", "4.0.0", "server", "Depends on subcommand.", ""},
-        memory_rows},
     Command{"role",
             1,
             no_script | loading | stale | fast | dangerous,

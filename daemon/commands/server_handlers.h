@@ -9,5 +9,6 @@ void info_command(Context& context, Args args, resp::ReplyWriter& reply);  // in
 
 void config_get(Context& context, Args args, resp::ReplyWriter& reply);  // parameters.cc
 void config_set(Context& context, Args args, resp::ReplyWriter& reply);
+void config_rewrite(Context& context, Args args, resp::ReplyWriter& reply);  // config_rewrite.cc
 
 }  // namespace kvs::daemon

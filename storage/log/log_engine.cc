@@ -612,6 +612,7 @@ bool LogEngine::remove_expired(SteadyTime until) {
       if (!removed) continue;
       remove_live(removed->location);
       expired_keys_.fetch_add(1, std::memory_order_relaxed);
+      if (options_.on_expired) options_.on_expired(key);
     }
   } while (std::chrono::steady_clock::now() < until);
   return true;

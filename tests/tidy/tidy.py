@@ -30,7 +30,8 @@ MAY_INCLUDE = {
     "protocol/client": ("protocol/client", "protocol/uv", "protocol/async"),
     # Of the storage layer the daemon sees the interface only, whatever engine is behind it.
     "daemon": ("daemon", "protocol/resp", "protocol/uv", "protocol/async", "storage/engine.h",
-               "storage/options.h", "storage/limits.h", "storage/offline.h"),
+               "storage/options.h", "storage/limits.h", "storage/offline.h",
+               "storage/fs.h"),  # CONFIG REWRITE
     "cli": ("cli", "protocol/client", "protocol/uv", "protocol/async"),
     "tests": ("daemon", "cli", "storage", "protocol", "tests"),
 }
@@ -89,7 +90,8 @@ BANNED = [
      FILE_HOMES, FS, EVERYWHERE),
     (r"std::o?fstream\b|\bfopen\s*\(", (), FS, EVERYWHERE),
     (r"std::ifstream\b", ("daemon/config.cc", "daemon/config_file.cc",
-                            "daemon/commands/info.cc"), FS, EVERYWHERE),
+                            "daemon/commands/config_rewrite.cc",
+                            "daemon/commands/process_memory.cc"), FS, EVERYWHERE),
     (call("uv_queue_work"), ("protocol/uv/",), "protocol/uv/pool_work.h", EVERYWHERE),
     (call("setsockopt"), ("daemon/listener.cc", "protocol/uv/"), "Listener (daemon/listener.h)",
      EVERYWHERE),

@@ -51,6 +51,12 @@ const std::vector<Sample>& samples() {
       {"threads", "3", "3"},
       {"io-threads", "9", "9"},
       {"notify-keyspace-events", "KEA", "KEA"},
+      {"enable-debug-command", "local", "local"},
+      {"slowlog-log-slower-than", "-1", "-1"},
+      {"slowlog-max-len", "7", "7"},
+      {"latency-monitor-threshold", "25", "25"},
+      {"latency-tracking", "no", "no"},
+      {"tracking-table-max-keys", "1000", "1000"},
       {"loglevel", "verbose", "debug"},
   };
   return all;

@@ -76,7 +76,7 @@ TEST_CASE("CLIENT LIST, INFO and ID describe connections in redis' words") {
   const std::string info = first("CLIENT INFO");
   CHECK(fits(info.substr(0, info.find(" age=")),
              "$%d id=1 addr=127.0.0.1:50001 laddr=127.0.0.1:4000 fd=7 name=one"));
-  CHECK(info.find(" flags=N db=3 sub=0 psub=0 ssub=0 multi=-1 ") != std::string::npos);
+  CHECK(info.find(" flags=T db=3 sub=0 psub=0 ssub=0 multi=-1 ") != std::string::npos);
   CHECK(info.ends_with(
       " cmd=client|info user=default redir=-1 resp=2 lib-name=redis-py lib-ver=8.0.0\n"));
 

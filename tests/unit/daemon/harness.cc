@@ -78,12 +78,13 @@ TestServer::TestServer(Config start)
       commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
                 scan_commands(), connection_commands(), client_commands(), server_commands(),
                 introspection_commands(), transaction_commands(), pubsub_commands(),
-                bitmap_commands(), backup_commands(), kvs_commands()}),
+                bitmap_commands(), backup_commands(), kvs_commands(), slowlog_commands(),
+                latency_commands(), memory_commands(), operating_commands()}),
       settings(config),
       metrics(1),
       pubsub(settings),
-      services{config,  commands, engine_in_use(), settings,   clients, metrics,
-               watches, turn,     pubsub,          load_status} {}
+      services{config,  commands, engine_in_use(), settings,   clients,    metrics,
+               watches, turn,     pubsub,          operations, load_status} {}
 
 namespace {
 
@@ -101,6 +102,7 @@ std::shared_ptr<ClientShared> new_client(TestServer& server) {
 
 TestClient::TestClient(TestServer& server) : server_(server), client_(new_client(server)) {
   client_.mailbox = std::make_shared<Mailbox>(nullptr, nullptr, client_.shared);
+  client_.shared->mailbox = client_.mailbox;
   client_.authenticated = !server.settings.has_password();
   server.clients.add(client_.shared, [] {});
 }
@@ -108,6 +110,7 @@ TestClient::TestClient(TestServer& server) : server_(server), client_(new_client
 TestClient::~TestClient() {
   drop_watches(client_, server_.watches);
   drop_subscriptions(client_, server_.pubsub);
+  stop_tracking(client_, server_.operations.tracking);
   server_.clients.remove(client_.shared->id);
 }
 

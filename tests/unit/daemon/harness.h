@@ -16,6 +16,7 @@
 #include "daemon/durability.h"
 #include "daemon/executor.h"
 #include "daemon/metrics.h"
+#include "daemon/operations.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
 #include "storage/options.h"
@@ -51,6 +52,7 @@ struct TestServer {
   SyncTurn turn{engine_in_use()};
   LoadStatus load_status;
   PubSub pubsub;
+  Operations operations{settings};
   Services services;
 
  private:
