@@ -15,40 +15,56 @@ constexpr std::size_t transfer_bytes_max = std::size_t{1} << 30;
 
 PoolReads::PoolReads(Loop& loop, const FileReadsOptions& options) {
   assert(options.pool_jobs > 0);
-  for (unsigned i = 0; i < options.pool_jobs; ++i) jobs_.emplace_back(*this, loop);
+  for (unsigned i = 0; i < options.pool_jobs; ++i) {
+    jobs_.push_back(std::make_shared<Job>(*this, loop));
+  }
 }
 
 PoolReads::~PoolReads() {
   assert(waiting_.empty());
+  for (const auto& job : jobs_) job->owner = nullptr;
 }
 
 void PoolReads::submit() {
   // One read for each idle job first, then a second: what is few runs side by side.
   for (std::size_t place = 0; place < job_reads_max; ++place) {
-    for (Job& job : jobs_) {
+    for (const auto& job : jobs_) {
       if (waiting_.empty()) break;
-      if (job.busy) continue;
+      if (job->busy) continue;
       ReadOperation& read = waiting_.pop();
       read.state_ = ReadOperation::State::under_way;
-      job.reads[place] = &read;
+      job->reads[place] = &read;
     }
   }
-  for (Job& job : jobs_) {
-    if (job.busy || job.reads[0] == nullptr) continue;
-    job.busy = true;
-    job.work.start();
+  for (const auto& job : jobs_) {
+    if (job->busy || job->reads[0] == nullptr) continue;
+    job->busy = true;
+    job->self = job;
+    job->work.start();
   }
 }
 
-void PoolReads::run(Job& job) {
-  for (ReadOperation* const& place : job.reads) {
+void PoolReads::abandon(ReadOperation& read) noexcept {
+  if (waiting_.remove(read)) return;
+  for (const auto& job : jobs_) {
+    if (job->give_up(read)) return;
+  }
+}
+
+PoolReads::Job::Job(PoolReads& reads_of, Loop& loop)
+    : owner(&reads_of),
+      work(
+          loop, [this] { run(); }, [this] { finished(); }) {}
+
+void PoolReads::Job::run() {
+  for (ReadOperation* const& place : reads) {
     {
-      const std::scoped_lock lock(mutex_);
-      job.reading = place;
-      if (job.reading == nullptr) continue;
+      const std::scoped_lock lock(mutex);
+      reading = place;
+      if (reading == nullptr) continue;
     }
     // Whoever wants to destroy it waits while it stands in `reading`.
-    ReadOperation& read = *job.reading;
+    ReadOperation& read = *reading;
     std::int64_t result = 0;
     do {
       const auto out = read.rest().first(std::min(read.rest().size(), transfer_bytes_max));
@@ -56,31 +72,29 @@ void PoolReads::run(Job& job) {
                        static_cast<off_t>(read.next_offset_bytes()));
       if (result < 0) result = -errno;
     } while (!read.advance(result));
-    const std::scoped_lock lock(mutex_);
-    job.reading = nullptr;
-    read_ended_.notify_all();
+    const std::scoped_lock lock(mutex);
+    reading = nullptr;
+    read_ended.notify_all();
   }
 }
 
-void PoolReads::finished(Job& job) {
-  // Telling a parent may destroy reads that are still in here, and start others.
-  for (ReadOperation*& place : job.reads) {
+void PoolReads::Job::finished() {
+  const std::shared_ptr<Job> until_done = std::move(self);
+  // Telling a parent may drop reads that are still in here, and start others.
+  for (ReadOperation*& place : reads) {
     if (ReadOperation* const read = std::exchange(place, nullptr)) read->finish();
   }
-  job.busy = false;
-  submit();
+  busy = false;
+  if (owner != nullptr) owner->submit();
 }
 
-void PoolReads::abandon(ReadOperation& read) noexcept {
-  if (waiting_.remove(read)) return;
-  std::unique_lock lock(mutex_);
-  for (Job& job : jobs_) {
-    const auto place = std::find(job.reads.begin(), job.reads.end(), &read);
-    if (place == job.reads.end()) continue;
-    read_ended_.wait(lock, [&] { return job.reading != &read; });
-    *place = nullptr;
-    return;
-  }
+bool PoolReads::Job::give_up(const ReadOperation& read) {
+  std::unique_lock lock(mutex);
+  const auto place = std::find(reads.begin(), reads.end(), &read);
+  if (place == reads.end()) return false;
+  read_ended.wait(lock, [&] { return reading != &read; });
+  *place = nullptr;
+  return true;
 }
 
 }  // namespace kvs::uv

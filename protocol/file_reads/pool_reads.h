@@ -5,8 +5,9 @@
 
 #include <array>
 #include <condition_variable>
-#include <list>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "protocol/file_reads/file_reads.h"
 #include "protocol/uv/pool_work.h"
@@ -25,28 +26,31 @@ class PoolReads final : public FileReads {
   // Reads of one job: a hop to the pool costs as much as a read that is cached.
   static constexpr std::size_t job_reads_max = 4;
 
+  // Keeps itself while it runs: what it was given may all have been dropped by the time it ends.
   struct Job {
-    Job(PoolReads& owner, Loop& loop)
-        : work(
-              loop, [this, &owner] { owner.run(*this); },
-              [this, &owner] { owner.finished(*this); }) {}
+    Job(PoolReads& reads, Loop& loop);
+    void run();       // pool thread
+    void finished();  // loop thread
+    // Returns whether `read` was in here; nobody touches it any more then.
+    bool give_up(const ReadOperation& read);
+
+    PoolReads* owner;           // null: gone. Loop thread
+    std::shared_ptr<Job> self;  // while it runs. Loop thread
+    bool busy = false;          // until its parents have been told, too. Loop thread
+
+    std::mutex mutex;  // guards what follows
+    std::condition_variable read_ended;
+    std::array<ReadOperation*, job_reads_max> reads{};  // null: none, or given up
+    ReadOperation* reading = nullptr;
 
     PoolWork work;
-    bool busy = false;  // loop thread
-    std::array<ReadOperation*, job_reads_max>
-        reads{};                       // guarded by mutex_; null: none, or given up
-    ReadOperation* reading = nullptr;  // guarded by mutex_
   };
 
   void enqueue(ReadOperation& read) noexcept override { waiting_.push(read); }
   void abandon(ReadOperation& read) noexcept override;
-  void run(Job& job);       // pool thread
-  void finished(Job& job);  // loop thread
 
   ReadQueue waiting_;
-  std::list<Job> jobs_;
-  std::mutex mutex_;
-  std::condition_variable read_ended_;
+  std::vector<std::shared_ptr<Job>> jobs_;
 };
 
 }  // namespace kvs::uv
