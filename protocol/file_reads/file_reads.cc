@@ -58,8 +58,7 @@ bool ReadOperation::start(Completion& done) noexcept {
   }
   completion_ = &done;
   state_ = State::waiting;
-  reads_.enqueue(*this);
-  return false;
+  return reads_.enqueue(*this);
 }
 
 Result<std::size_t> ReadOperation::take() {

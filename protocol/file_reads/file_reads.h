@@ -9,6 +9,9 @@
 // loop is gathered and sent by submit(), which whoever owns the loop calls at its end: one system
 // call for all of them.
 //
+// On the way to the pool the page cache is asked first (RWF_NOWAIT): what it has needs no thread.
+// The ring does that by itself, for all reads of a submit() at once.
+//
 // A read allocates nothing: it is a link of the queue itself. What is beyond the depth waits there.
 //
 // Not here: what is read and whether it is right (storage/), writes, and O_DIRECT - the page cache
@@ -53,7 +56,8 @@ class FileReads {
 
  private:
   friend class ReadOperation;
-  virtual void enqueue(ReadOperation& read) noexcept = 0;
+  // True: it is done already.
+  virtual bool enqueue(ReadOperation& read) noexcept = 0;
   // Returns when nobody touches `read` or its buffer any more; waits for the disk if need be.
   virtual void abandon(ReadOperation& read) noexcept = 0;
 };

@@ -46,7 +46,7 @@ class PoolReads final : public FileReads {
     PoolWork work;
   };
 
-  void enqueue(ReadOperation& read) noexcept override { waiting_.push(read); }
+  bool enqueue(ReadOperation& read) noexcept override;
   void abandon(ReadOperation& read) noexcept override;
 
   ReadQueue waiting_;

@@ -26,7 +26,10 @@ class RingReads final : public FileReads {
   void submit() override;
 
  private:
-  void enqueue(ReadOperation& read) noexcept override { waiting_.push(read); }
+  bool enqueue(ReadOperation& read) noexcept override {
+    waiting_.push(read);
+    return false;
+  }
   void abandon(ReadOperation& read) noexcept override;
 
   void fill();       // moves what waits into the ring, up to the depth

@@ -240,11 +240,12 @@ TEST_CASE("a completion may drop the reads that complete beside it") {
       First first;
       char byte = 0;
       ReadOperation operation(rig.reads(), file.descriptor(), 0, std::span(&byte, 1));
-      CHECK_FALSE(operation.start(first));
+      const bool at_once = operation.start(first);
       for (int i = 0; i < 20; ++i) {
         first.others.push_back(std::make_unique<Read>(rig.reads(), file.descriptor(), 50'000 * i,
                                                       round % 3 == 0 ? 300'000 : 100));
       }
+      if (at_once) first.complete();
       REQUIRE(rig.run_until([&] { return first.done; }));
       CHECK(byte == file.bytes()[0]);
     }
