@@ -20,6 +20,13 @@ enum class SyncPolicy : std::uint8_t {
   no,        // after write(2); fdatasync only when a segment is sealed
 };
 
+// How values that are not in memory are read.
+enum class ColdReadMethod : std::uint8_t {
+  automatic,  // io_uring where the kernel has it, else the pool
+  io_uring,   // the same, but with a warning if it cannot be
+  pool,
+};
+
 // An IPv4 or IPv6 socket address, already parsed; text is what --addr said.
 struct SocketAddress {
   std::string text = "127.0.0.1:4000";
@@ -61,6 +68,7 @@ struct Config {
   std::string notify_keyspace_events;  // letters as Redis has them; empty: none
 
   std::uint64_t cache_size = std::uint64_t{256} << 20;
+  ColdReadMethod cold_reads = ColdReadMethod::automatic;
   std::uint64_t segment_size = std::uint64_t{64} << 20;
   unsigned space_amplification = 150;  // percent of the live data
   unsigned compact_dead_percent = 90;
@@ -90,5 +98,7 @@ std::optional<SocketAddress> parse_socket_address(std::string_view text);
 
 // "always", "everysec", "no".
 std::string_view to_string(SyncPolicy policy);
+// "auto", "io_uring", "pool".
+std::string_view to_string(ColdReadMethod method);
 
 }  // namespace kvs::daemon

@@ -13,6 +13,7 @@
 #include "daemon/read_ahead.h"
 #include "daemon/settings.h"
 #include "daemon/wall_clock.h"
+#include "daemon/wanted_values.h"
 
 namespace kvs::daemon {
 
@@ -118,18 +119,6 @@ void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& 
   }
 }
 
-// Calls `use(name)` for each key of `request`.
-template <class Use>
-void for_each_key(const Request& request, Use&& use) {
-  const KeyRange& keys = request.command->keys;
-  if (keys.first <= 0 || keys.step <= 0) return;
-  const auto words = static_cast<std::ptrdiff_t>(request.args.size());
-  const std::ptrdiff_t last = keys.last >= 0 ? keys.last : words + keys.last;
-  for (std::ptrdiff_t i = keys.first; i <= last && i < words; i += keys.step) {
-    use(request.args[static_cast<std::size_t>(i)]);
-  }
-}
-
 bool has_several_keys(const Request& request) {
   return request.command->keys.first != request.command->keys.last;
 }
@@ -181,7 +170,7 @@ class BatchRun {
   }
 
  private:
-  // Brings in what commands of the coming session need from the disk.
+  // Brings in what commands of the coming session need from the disk and the loop has not read.
   void read_ahead(std::span<BatchEntry* const> entries) {
     const auto any_session = [](const BatchEntry* entry) {
       return std::any_of(
@@ -192,29 +181,23 @@ class BatchRun {
     };
     if (!std::any_of(entries.begin(), entries.end(), any_session)) return;
     if (services_.load_status.loading()) return;
-    for (const BatchEntry* entry : entries) {
-      for (const StoredRequest& queued : entry->client->transaction) {
-        const std::vector<std::string_view> words(queued.args.begin(), queued.args.end());
-        fetch_keys(entry->client->database, {queued.command, words, {}});
+    for (BatchEntry* entry : entries) {
+      if (entry->read_ahead.complete()) continue;
+      const auto fetch = [this, entry](std::string_view name) {
+        entry->read_ahead.fetch(services_.engine, {entry->client->database, name});
+      };
+      visit_wanted_values_of_transaction(*entry->client, fetch);
+      for (const Request& request : entry->requests.subspan(entry->executed)) {
+        if (request.command == nullptr) continue;
+        visit_wanted_values(*request.command, request.args, fetch);
       }
-      for (const Request& request : entry->requests) fetch_keys(entry->client->database, request);
     }
-  }
-
-  void fetch_keys(Database database, const Request& request) {
-    if (request.command == nullptr) return;
-    const bool wants_values = request.command->has(writes) ? request.command->has(reads_values)
-                                                           : request.command->has(reads);
-    if (!wants_values) return;
-    for_each_key(request, [&](std::string_view name) {
-      read_ahead_.fetch(services_.engine, {database, name});
-    });
   }
 
   void run_entry(BatchEntry& entry) {
     Client& client = *entry.client;
     const std::size_t output_begin = client.output.size();
-    for (const Request& request : entry.requests) {
+    for (const Request& request : entry.requests.subspan(entry.executed)) {
       if (client.close_after_reply) break;
       if (client.output.size() - output_begin >= limits::step_output_bytes) break;
       const unsigned failures = client.auth_failures;
@@ -250,7 +233,7 @@ class BatchRun {
     }
     const bool provisional = session_ != nullptr && touches_keys(client, request);
     keys.session = session_.get();
-    keys.read_ahead = &read_ahead_;
+    keys.read_ahead = &entry.read_ahead;
     keys.outbox = &outbox_;
     execute(services_, client, request, keys, now_);
     if (session_ == nullptr) deliver(services_, outbox_, Outcome::committed);
@@ -331,7 +314,6 @@ class BatchRun {
 
   Services& services_;
   UnixMs now_;
-  ReadAhead read_ahead_;
   std::unique_ptr<WriteSession> session_;
   std::vector<Provisional> provisional_;
   std::vector<Outgoing> outbox_;
@@ -340,7 +322,7 @@ class BatchRun {
 }  // namespace
 
 Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
-                     const Request& request, Position& position) {
+                     const Request& request, Position& position, const ReadAhead* read_ahead) {
   const std::size_t before = client.output.size();
   Context::Keys keys;
   if (refused_while_loading(services, client, request)) {
@@ -354,6 +336,7 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
   }
   std::vector<Outgoing> outbox;
   keys.access = Access::resident_only;
+  keys.read_ahead = read_ahead;
   keys.outbox = &outbox;
   execute(services, client, request, keys, wall_clock_ms());
   if (keys.would_block) {
@@ -363,6 +346,25 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
   deliver(services, outbox, Outcome::committed);
   vouch(services, client, before, keys.position, position);
   count(metrics, request, keys, client, before);
+  return Inline::answered;
+}
+
+Inline answer_reads(Services& services, BatchEntry& entry) {
+  Client& client = *entry.client;
+  const std::size_t output_begin = client.output.size();
+  const unsigned failures = client.auth_failures;
+  for (const Request& request : entry.requests) {
+    // As the pool puts requests off.
+    if (client.close_after_reply || client.auth_failures > failures ||
+        client.output.size() - output_begin >= limits::step_output_bytes) {
+      break;
+    }
+    if (answer_inline(services, *entry.metrics, client, request, entry.position,
+                      &entry.read_ahead) == Inline::needs_pool) {
+      return Inline::needs_pool;
+    }
+    ++entry.executed;
+  }
   return Inline::answered;
 }
 

@@ -52,6 +52,17 @@ enum class Access : std::uint8_t {
   resident_only,  // answer Code::would_block instead; what loop threads use
 };
 
+// A value on the disk, as Engine::plan_cold_read found it: what to read so that
+// Engine::finish_cold_read can tell the value from it.
+struct ColdRead {
+  // Keeps the file open, and its bytes as they are, even if the record is moved meanwhile.
+  std::shared_ptr<const void> pin;
+  int descriptor = -1;
+  std::uint64_t offset_bytes = 0;
+  std::size_t bytes = 0;
+  Lsn lsn = 0;  // of the record
+};
+
 // Reading, as both the engine and a write session offer it. A key whose deadline has passed is
 // absent, whether or not it has been removed from the disk.
 class Reader {
@@ -197,6 +208,19 @@ class Engine : public Reader {
   // committed() and synced() is asked of it. Once; errors: corrupt, io, no_space; cancelled when
   // it was told to stop. The directory is unchanged then, and the engine is of no use.
   virtual Result<void> load() { return {}; }
+
+  // For who reads files by himself, many at a time and without a thread for each. Returns where the
+  // value of `key` lies, or nullopt when it is absent or in memory. Never waits for a disk.
+  // Errors: invalid when the engine has no such thing; get() is the way then.
+  virtual Result<std::optional<ColdRead>> plan_cold_read(Key) {
+    return fail(Code::invalid, "this engine offers no reads of its files");
+  }
+
+  // Verifies the `bytes` that were read as `read` says (as many as there were) exactly as get()
+  // does, makes them the value, and keeps that in memory if there is room. It is the value of the
+  // record `read.lsn`: whether that is still the key's is for find() to say. False: the bytes are
+  // not that record; get() will say what is wrong.
+  virtual bool finish_cold_read(Key, const ColdRead&, std::string& /*bytes*/) { return false; }
 
   // Waits for the writer's place and opens a session. Never null on success.
   // Errors: read_only after a failed write or sync; the message says why.

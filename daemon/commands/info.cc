@@ -356,6 +356,8 @@ void report_stats(Context& context, Report& report) {
   report.field("kvs_batches", metrics.sum(&WorkerMetrics::batches));
   report.field("kvs_batched_requests", metrics.sum(&WorkerMetrics::batched_requests));
   report.field("kvs_disk_reads", stats.disk_reads);
+  report.field("kvs_cold_reads", metrics.sum(&WorkerMetrics::cold_reads));
+  report.field("kvs_cold_read_method", metrics.all_have_rings() ? "io_uring" : "pool");
   report.field("kvs_cache_hits", stats.cache_hits);
 }
 

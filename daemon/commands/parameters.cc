@@ -278,6 +278,7 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"client-output-buffer-limit", get_output_limits, parse_client_output_buffer_limit},
     {"client-query-buffer-limit", get_setting<&Settings::client_query_buffer_limit>,
      parse_client_query_buffer_limit},
+    {"cold-reads", [](const Services& s) { return std::string(to_string(s.config.cold_reads)); }},
     {"compact-dead-percent", get_config<&Config::compact_dead_percent>},
     {"compact-rate-limit", get_setting<&Settings::compact_rate_limit>, parse_compact_rate_limit},
     {"dir", [](const Services& s) { return std::filesystem::absolute(s.config.dir).string(); }},

@@ -27,9 +27,11 @@ MAY_INCLUDE = {
     "protocol/async": ("protocol/async",),
     "protocol/resp": ("protocol/resp",),
     "protocol/uv": ("protocol/uv", "protocol/async"),
+    "protocol/file_reads": ("protocol/file_reads", "protocol/uv", "protocol/async"),
     "protocol/client": ("protocol/client", "protocol/uv", "protocol/async"),
     # Of the storage layer the daemon sees the interface only, whatever engine is behind it.
-    "daemon": ("daemon", "protocol/resp", "protocol/uv", "protocol/async", "storage/engine.h",
+    "daemon": ("daemon", "protocol/resp", "protocol/uv", "protocol/file_reads",
+               "protocol/async", "storage/engine.h",
                "storage/options.h", "storage/limits.h", "storage/offline.h"),
     "cli": ("cli", "protocol/client", "protocol/uv", "protocol/async"),
     "tests": ("daemon", "cli", "storage", "protocol", "tests"),
@@ -40,9 +42,10 @@ MAY_LINK = {
     "kvs_async": (),
     "kvs_resp": (),
     "kvs_uv": ("kvs_async",),
+    "kvs_file_reads": ("kvs_uv", "kvs_async"),
     "kvs_storage": ("kvs_async",),
     "kvs_client": ("kvs_uv", "kvs_async"),
-    "kvs_server": ("kvs_storage", "kvs_resp", "kvs_uv", "kvs_async"),
+    "kvs_server": ("kvs_storage", "kvs_resp", "kvs_file_reads", "kvs_uv", "kvs_async"),
     "kvs_client_options": ("kvs_client",),
     "kvs-server": ("kvs_server",),
     "kvs-client": ("kvs_client", "kvs_client_options"),
@@ -50,7 +53,8 @@ MAY_LINK = {
 
 # Headers of other people's libraries, and the only places that may include them.
 HEADER_HOMES = {
-    r"uv\.h": ("protocol/uv/", "protocol/client/", "daemon/", "tests/"),
+    r"uv\.h": ("protocol/uv/", "protocol/file_reads/", "protocol/client/", "daemon/", "tests/"),
+    r"liburing\.h": ("protocol/file_reads/",),
     r"hiredis/.*": ("protocol/client/", "tests/"),
     r"openssl/.*": ("protocol/client/tls.cc",),
     r"CLI/.*": ("daemon/config.cc", "cli/"),
@@ -82,7 +86,7 @@ EVERYWHERE = ("daemon/", "cli/", "storage/", "protocol/")
 BANNED = [
     (call("fdatasync|fsync|pwrite|pwritev2?|ftruncate|fallocate|posix_fallocate|sync_file_range"
           "|copy_file_range|pread|preadv2?|renameat2?|unlinkat|openat|flock"),
-     FILE_HOMES, FS, EVERYWHERE),
+     FILE_HOMES + ("protocol/file_reads/pool_reads.cc",), FS, EVERYWHERE),
     (global_call("open|creat|rename|unlink|truncate|mkdir|remove"),
      FILE_HOMES + ("daemon/listener.cc",), FS, EVERYWHERE),
     (r"std::filesystem::(?:rename|remove|remove_all|create_director(?:y|ies)|resize_file|copy)\b",

@@ -32,6 +32,7 @@ const std::vector<Sample>& samples() {
       {"engine", "kvs", "kvs"},
       {"sync", "always", "always"},
       {"cache-size", "0", "0"},
+      {"cold-reads", "pool", "pool"},
       {"segment-size", "1000kb", "1000kb"},
       {"compact-dead-percent", "25", "25"},
       {"recovery-threads", "2", "2"},
