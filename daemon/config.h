@@ -65,6 +65,8 @@ struct Config {
   std::chrono::seconds client_output_buffer_soft_seconds{60};
   std::uint64_t maxmemory_clients = 0;  // all connections' buffers together; 0: a quarter of RAM
 
+  std::uint64_t maxmemory = 0;  // of index, copies of values and buffers; 0: no limit
+
   std::string notify_keyspace_events;  // letters as Redis has them; empty: none
 
   std::uint64_t cache_size = std::uint64_t{256} << 20;

@@ -325,6 +325,11 @@ constexpr std::array options{
     row<Size<&Config::maxmemory_clients, 0>>(
         "maxmemory-clients", "SIZE", limits_group,
         "Memory for the buffers of all connections together; 0: a quarter of the machine's."),
+    row<Size<&Config::maxmemory, 0>>(
+        "maxmemory", "SIZE", limits_group,
+        "Above this much memory for the index, cache-size and buffers, commands that may need more "
+        "are refused; reads and removals go on. Choose more than cache-size, which removals do not "
+        "give back; 0: no limit."),
 
     row<Count<&Config::threads, 0, 1024>>("threads", "N", running_group,
                                           "Network threads; 0: one per core."),

@@ -10,6 +10,7 @@
 #include "daemon/context_keys.h"
 #include "daemon/durability.h"
 #include "daemon/limits.h"
+#include "daemon/memory_limit.h"
 #include "daemon/read_ahead.h"
 #include "daemon/settings.h"
 #include "daemon/wall_clock.h"
@@ -155,7 +156,8 @@ void deliver(Services& services, std::vector<Outgoing>& outbox, Outcome outcome)
 // A batch while it runs.
 class BatchRun {
  public:
-  explicit BatchRun(Services& services) : services_(services), now_(wall_clock_ms()) {}
+  explicit BatchRun(Services& services)
+      : services_(services), now_(wall_clock_ms()), memory_limit_(services) {}
 
   void run(std::span<BatchEntry* const> entries) {
     read_ahead(entries);
@@ -211,7 +213,8 @@ class BatchRun {
     Client& client = *entry.client;
     const std::size_t before = client.output.size();
     Context::Keys keys;
-    if (refused_while_loading(services_, client, request)) {
+    if (refused_while_loading(services_, client, request) ||
+        memory_limit_.refuses(client, request)) {
       return count(*entry.metrics, request, keys, client, before);
     }
     if (needs_session(client, request)) {
@@ -314,6 +317,7 @@ class BatchRun {
 
   Services& services_;
   UnixMs now_;
+  MemoryLimit memory_limit_;
   std::unique_ptr<WriteSession> session_;
   std::vector<Provisional> provisional_;
   std::vector<Outgoing> outbox_;
@@ -330,6 +334,10 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
     return Inline::answered;
   }
   if (needs_session(client, request)) return Inline::needs_pool;
+  if (client.in_transaction && MemoryLimit(services).refuses(client, request)) {
+    count(metrics, request, keys, client, before);
+    return Inline::answered;
+  }
   if (request.command != nullptr && request.command->has(slow) &&
       may_run(client, *request.command) && !is_queued(client, *request.command)) {
     return Inline::needs_pool;

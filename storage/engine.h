@@ -237,6 +237,11 @@ class Engine : public Reader {
 
   virtual DatabaseStats database_stats(Database database) const = 0;
   virtual EngineStats stats() const = 0;
+  // Memory of the index and of copies of values, as in stats() but cheap enough for every batch.
+  virtual std::uint64_t memory_bytes() const {
+    const EngineStats now = stats();
+    return now.index_bytes + now.cache_bytes;
+  }
 
   // The newest committed position, and the newest one known to be on stable storage. What a read
   // has seen or missed is covered by a committed() that is asked for afterwards. Any thread.

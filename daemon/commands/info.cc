@@ -23,6 +23,7 @@
 #include "daemon/commands/version.h"
 #include "daemon/config.h"
 #include "daemon/log.h"
+#include "daemon/memory_limit.h"
 #include "daemon/metrics.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
@@ -194,7 +195,7 @@ void report_memory(Context& context, Report& report) {
   report.field("used_memory_dataset", dataset);
   report.field("used_memory_dataset_perc", percent(dataset, memory.anonymous));
   report.bytes("total_system_memory", physical_memory_bytes());
-  report.bytes("maxmemory", 0);
+  report.bytes("maxmemory", services.settings.maxmemory.load());
   report.field("maxmemory_policy", "noeviction");
   report.field("mem_fragmentation_ratio",
                fixed(memory.anonymous == 0 ? 0
@@ -212,6 +213,7 @@ void report_memory(Context& context, Report& report) {
   report.field("lazyfreed_objects", 0);
   report.field("kvs_index_bytes", stats.index_bytes);
   report.field("kvs_cache_bytes", stats.cache_bytes);
+  report.field("kvs_maxmemory_counted_bytes", counted_memory_bytes(services));
   report.field("kvs_maxmemory_clients", services.settings.maxmemory_clients.load());
 }
 

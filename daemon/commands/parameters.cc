@@ -46,7 +46,7 @@ struct Constant {
   enum class Set : std::uint8_t { to_this, never } set = Set::to_this;
 };
 
-constexpr std::array<Constant, 17> constants = {{
+constexpr std::array<Constant, 16> constants = {{
     {"appendonly", "yes"},
     {"auto-aof-rewrite-min-size", "0"},
     {"cluster-enabled", "no", Constant::Set::never},
@@ -56,7 +56,6 @@ constexpr std::array<Constant, 17> constants = {{
     {"latency-monitor-threshold", "0"},
     {"latency-tracking", "no"},
     {"logfile", "", Constant::Set::never},
-    {"maxmemory", "0"},
     {"maxmemory-policy", "noeviction"},
     {"no-appendfsync-on-rewrite", "no"},
     {"pidfile", "", Constant::Set::never},
@@ -233,6 +232,12 @@ Parsed parse_maxmemory_clients(std::string_view value) {
   return [resolved](Settings& s) { s.maxmemory_clients = static_cast<std::uint64_t>(resolved); };
 }
 
+Parsed parse_maxmemory(std::string_view value) {
+  const auto bytes = memory_between(value, 0, std::numeric_limits<std::int64_t>::max());
+  if (!bytes) return wrong(bytes.error());
+  return [n = *bytes](Settings& s) { s.maxmemory = static_cast<std::uint64_t>(n); };
+}
+
 Parsed parse_compact_rate_limit(std::string_view value) {
   const auto bytes = memory_between(value, 0, std::numeric_limits<std::int64_t>::max());
   if (!bytes) return wrong(bytes.error());
@@ -286,6 +291,7 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"io-threads", get_config<&Config::io_threads>},
     {"loglevel", [](const Services& s) { return s.config.loglevel; }},
     {"maxclients", get_setting<&Settings::maxclients>, parse_maxclients},
+    {"maxmemory", get_setting<&Settings::maxmemory>, parse_maxmemory},
     {"maxmemory-clients", get_setting<&Settings::maxmemory_clients>, parse_maxmemory_clients},
     {"notify-keyspace-events", [](const Services& s) { return s.settings.notify_letters(); },
      parse_notify_keyspace_events},

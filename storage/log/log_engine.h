@@ -50,6 +50,9 @@ class LogEngine final : public Engine {
   Result<std::optional<std::string>> random_key(Database database) override;
   DatabaseStats database_stats(Database database) const override;
   EngineStats stats() const override;
+  std::uint64_t memory_bytes() const override {
+    return keydir_.memory_bytes() + keydir_.cache_bytes();
+  }
   Position committed() const override;
   Position synced() const override;
   Result<Position> sync() override;

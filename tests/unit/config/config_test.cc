@@ -49,6 +49,7 @@ const std::vector<Sample>& samples() {
       {"client-query-buffer-limit", "64MB", "64mb"},
       {"client-output-buffer-limit", "normal 256mb 32m 10", "normal 256mb 31250kb 10"},
       {"maxmemory-clients", "3gb", "3gb"},
+      {"maxmemory", "8gb", "8gb"},
       {"threads", "3", "3"},
       {"io-threads", "9", "9"},
       {"notify-keyspace-events", "KEA", "KEA"},
