@@ -23,7 +23,7 @@ std::string outcome_of(const std::vector<std::string>& words) {
   const ParseOutcome outcome = parse(words);
   if (!outcome.options) return "exit " + std::to_string(outcome.exit_code);
   const Options& options = *outcome.options;
-  return options.key + "=" + options.value + "@" + to_string(options.address);
+  return options.key.key + "=" + options.key.value + "@" + to_string(options.connection.address);
 }
 
 }  // namespace
