@@ -130,6 +130,8 @@ void mark_words(std::vector<std::string>& words, const CLI::App& app) {
       word.insert(0, 1, mark);
     } else if (dashed && word == "--") {
       options_end = true;
+      // All words of a command are marked; CLI11 would take this for their end.
+      if (is_command) words.erase(words.begin() + static_cast<std::ptrdiff_t>(i--));
     } else if (dashed) {
       const CLI::Option* option = app.get_option_no_throw(word);
       if (subcommand != nullptr && option == nullptr) {
@@ -137,7 +139,7 @@ void mark_words(std::vector<std::string>& words, const CLI::App& app) {
       }
       if (word == "--wait") {
         word += "=" + std::string(wait_default_seconds);
-      } else if (option != nullptr && option->get_type_size() > 0) {
+      } else if (option != nullptr && option->get_items_expected_max() > 0) {
         ++i;  // its value, whatever it is
       }
     } else {
