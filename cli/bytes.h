@@ -1,10 +1,11 @@
 // bytes.h - keys and values are any bytes; what people and JSON can show of them.
 //
 // JSON knows text only. Bytes that are UTF-8 are a JSON string, others {"base64": "..."}: nothing
-// is lost, and no text can be mistaken for the other form.
+// is lost, and no text can be mistaken for the other form. Whoever looks into a Json includes
+// <nlohmann/json.hpp> as well: it takes seconds to compile.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <deque>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 #include <utility>
 #include <vector>

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <deque>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 

@@ -11,7 +11,9 @@
 #include <cerrno>
 #include <clocale>
 #include <csignal>
+#include <cwchar>
 #include <histedit.h>
+#include <poll.h>
 
 #include "cli/history_file.h"
 #endif
@@ -39,8 +41,55 @@ class PlainLines final : public LineEditor {
 
 #ifdef KVS_LIBEDIT
 
-// Ctrl-C while a line is typed: its only effect is that the read returns.
+// Ctrl-C while a line is typed: its only effect is that read_character() returns.
 void interrupt_read(int /*signal*/) {}
+
+// SIGINT for as long as a line is read: blocked, but while we wait for a key. One that came between
+// two waits would otherwise be lost, and the next wait would not know of it.
+class InterruptWhileWaiting {
+ public:
+  InterruptWhileWaiting() {
+    sigset_t interrupt;
+    ::sigemptyset(&interrupt);
+    ::sigaddset(&interrupt, SIGINT);
+    ::sigprocmask(SIG_BLOCK, &interrupt, &mask_before_);
+    struct sigaction action = {};
+    action.sa_handler = interrupt_read;
+    ::sigaction(SIGINT, &action, &action_before_);
+  }
+  ~InterruptWhileWaiting() {
+    ::sigaction(SIGINT, &action_before_, nullptr);
+    ::sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
+  }
+  InterruptWhileWaiting(const InterruptWhileWaiting&) = delete;
+  InterruptWhileWaiting& operator=(const InterruptWhileWaiting&) = delete;
+
+ private:
+  sigset_t mask_before_ = {};
+  struct sigaction action_before_ = {};
+};
+
+// As libedit's own, but with SIGINT open only while it waits: 1, 0 at the end, -1 with errno.
+int read_character(EditLine* /*editor*/, wchar_t* character) {
+  sigset_t open = {};
+  ::sigprocmask(SIG_SETMASK, nullptr, &open);
+  ::sigdelset(&open, SIGINT);
+  std::mbstate_t state = {};
+  for (;;) {
+    pollfd input = {.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+    if (::ppoll(&input, 1, nullptr, &open) < 0) return -1;
+    char byte = 0;
+    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+    if (got <= 0) return static_cast<int>(got);
+    const std::size_t used = std::mbrtowc(character, &byte, 1, &state);
+    if (used == static_cast<std::size_t>(-2)) continue;  // a part of a character
+    if (used == static_cast<std::size_t>(-1)) {
+      state = {};  // none in this locale: it is left out
+      continue;
+    }
+    return 1;
+  }
+}
 
 class EditedLines final : public LineEditor {
  public:
@@ -52,6 +101,7 @@ class EditedLines final : public LineEditor {
     ::history(history_, &event, H_SETUNIQUE, 1);
     editor_ = ::el_init("kvs-client", stdin, stdout, stderr);
     ::el_set(editor_, EL_CLIENTDATA, this);
+    ::el_set(editor_, EL_GETCFN, &read_character);
     ::el_set(editor_, EL_PROMPT, &EditedLines::prompt);
     ::el_set(editor_, EL_RPROMPT, &EditedLines::right_prompt);
     ::el_set(editor_, EL_EDITOR, "emacs");
@@ -73,15 +123,15 @@ class EditedLines final : public LineEditor {
 
   Outcome read(const std::string& prompt, std::string& line) override {
     prompt_ = prompt;
-    struct sigaction interrupt = {};
-    struct sigaction before = {};
-    interrupt.sa_handler = interrupt_read;  // without SA_RESTART
-    ::sigaction(SIGINT, &interrupt, &before);
     int count = 0;
-    errno = 0;
-    const char* const text = ::el_gets(editor_, &count);
-    const bool interrupted = text == nullptr && errno == EINTR;
-    ::sigaction(SIGINT, &before, nullptr);
+    const char* text = nullptr;
+    bool interrupted = false;
+    {
+      const InterruptWhileWaiting interrupt;
+      errno = 0;
+      text = ::el_gets(editor_, &count);
+      interrupted = text == nullptr && errno == EINTR;
+    }
     if (interrupted || text == nullptr) {
       if (interrupted) ::el_reset(editor_);
       std::fputc('\n', stdout);

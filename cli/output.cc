@@ -1,6 +1,7 @@
 #include "cli/output.h"
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 namespace kvs::cli {

@@ -1,5 +1,6 @@
 #include "cli/scan.h"
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 #include <vector>

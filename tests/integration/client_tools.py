@@ -611,9 +611,13 @@ class Terminal:
     def __init__(self, words, port, folder):
         self.shown = b""
         address = ["--addr", f"127.0.0.1:{port}"]
+        # libedit never frees the names of the functions that are added to it (el_add_func).
+        suppressions = folder / "suppressions"
+        suppressions.write_text("leak:wcsdup\n")
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm", XDG_STATE_HOME=str(folder / "state"), HOME=str(folder))
+            os.environ["LSAN_OPTIONS"] = f"suppressions={suppressions}:print_suppressions=0"
             os.environ.pop("NO_COLOR", None)
             os.execv(CLIENT, [str(CLIENT), *words, *address])
 

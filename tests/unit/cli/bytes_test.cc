@@ -1,6 +1,7 @@
 // bytes_test.cc - bytes as text: UTF-8, base64, JSON, and in quotes.
 #include "cli/bytes.h"
 
+#include <nlohmann/json.hpp>
 #include <random>
 #include <string>
 
