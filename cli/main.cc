@@ -1,62 +1,40 @@
-// main.cc - kvs-client: one command over one connection, then the end.
+// main.cc - kvs-client: one subcommand, then the end.
 //
-// Values go to stdout, everything else to stderr; the exit codes are those of the help's last
-// lines.
+// Data goes to stdout, everything else to stderr; the exit codes are in exit_code.h.
 
 #include <csignal>
-#include <cstdio>
-#include <string>
-#include <string_view>
 
 #include "cli/options.h"
-#include "protocol/client/sync_client.h"
 
 namespace kvs::cli {
 namespace {
 
-constexpr int done = 0;
-constexpr int failed = 1;
-
-int report(const Error& error) {
-  std::fprintf(stderr, "%s\n", error.message().c_str());
-  return failed;
-}
-
-int print_line(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fputc('\n', stdout);
-  if (std::fflush(stdout) == 0) return done;
-  return report(Error(Code::io, "cannot write to stdout"));
-}
-
-int run_set(client::SyncClient& client, const Options& options) {
-  const Result<bool> stored = client.set(options.key, options.value);
-  return stored ? done : report(stored.error());
-}
-
-int run_get(client::SyncClient& client, const Options& options) {
-  const Result<std::optional<std::string>> value = client.get(options.key);
-  if (!value) return report(value.error());
-  return print_line(value->has_value() ? std::string_view(**value) : "Key not found");
-}
-
-int run_rm(client::SyncClient& client, const Options& options) {
-  const Result<void> removed = client.remove(options.key);
-  return removed ? done : report(removed.error());
-}
-
 int run(const Options& options) {
-  Result<client::SyncClient> client = client::SyncClient::connect(options.address);
-  if (!client) return report(client.error());
+  const ConnectionOptions& to = options.connection;
+  const OutputOptions& output = options.output;
   switch (options.command) {
     case Options::Command::set:
-      return run_set(*client, options);
+      return run_set(to, output, options.key);
     case Options::Command::get:
-      return run_get(*client, options);
+      return run_get(to, output, options.key);
     case Options::Command::rm:
-      return run_rm(*client, options);
+      return run_rm(to, output, options.key);
+    case Options::Command::command:
+      return run_command(to, output, options.words);
+    case Options::Command::scan:
+      return run_scan(to, output, options.scan);
+    case Options::Command::import_file:
+      return run_import(to, output, options.import_file);
+    case Options::Command::export_file:
+      return run_export(to, output, options.export_file);
+    case Options::Command::watch:
+      return run_watch(to, output, options.watch);
+    case Options::Command::bench:
+      return run_bench(to, output, options.bench);
+    case Options::Command::repl:
+      return run_repl(to, output);
   }
-  return failed;
+  return 1;
 }
 
 }  // namespace
@@ -65,6 +43,7 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader or server that went away is an error with a text
   const kvs::cli::ParseOutcome parsed = kvs::cli::parse_options(argc, argv);
+  kvs::cli::hide_passwords(argc, argv);
   if (!parsed.options) return parsed.exit_code;
   return kvs::cli::run(*parsed.options);
 }

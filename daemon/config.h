@@ -22,6 +22,12 @@ enum class SyncPolicy : std::uint8_t {
 
 // Who may use DEBUG.
 enum class DebugCommand : std::uint8_t { no, local, yes };
+// How values that are not in memory are read.
+enum class ColdReadMethod : std::uint8_t {
+  automatic,  // io_uring where the kernel has it, else the pool
+  io_uring,   // the same, but with a warning if it cannot be
+  pool,
+};
 
 // An IPv4 or IPv6 socket address, already parsed; text is what --addr said.
 struct SocketAddress {
@@ -61,6 +67,8 @@ struct Config {
   std::chrono::seconds client_output_buffer_soft_seconds{60};
   std::uint64_t maxmemory_clients = 0;  // all connections' buffers together; 0: a quarter of RAM
 
+  std::uint64_t maxmemory = 0;  // of index, copies of values and buffers; 0: no limit
+
   std::string notify_keyspace_events;  // letters as Redis has them; empty: none
 
   std::int64_t slowlog_log_slower_than = 10000;     // microseconds; negative: nothing
@@ -71,6 +79,7 @@ struct Config {
   DebugCommand enable_debug_command = DebugCommand::no;
 
   std::uint64_t cache_size = std::uint64_t{256} << 20;
+  ColdReadMethod cold_reads = ColdReadMethod::automatic;
   std::uint64_t segment_size = std::uint64_t{64} << 20;
   unsigned space_amplification = 150;  // percent of the live data
   unsigned compact_dead_percent = 90;
@@ -102,5 +111,7 @@ std::optional<SocketAddress> parse_socket_address(std::string_view text);
 std::string_view to_string(SyncPolicy policy);
 // "no", "local", "yes".
 std::string_view to_string(DebugCommand who);
+// "auto", "io_uring", "pool".
+std::string_view to_string(ColdReadMethod method);
 
 }  // namespace kvs::daemon

@@ -165,6 +165,21 @@ struct Sync {
   static std::string show(const Config& config) { return std::string(to_string(config.sync)); }
 };
 
+struct ColdReads {
+  static SetResult set(Config& config, std::string_view value) {
+    for (auto method :
+         {ColdReadMethod::automatic, ColdReadMethod::io_uring, ColdReadMethod::pool}) {
+      if (value != to_string(method)) continue;
+      config.cold_reads = method;
+      return std::nullopt;
+    }
+    return expected("auto, io_uring or pool", value);
+  }
+  static std::string show(const Config& config) {
+    return std::string(to_string(config.cold_reads));
+  }
+};
+
 struct Password {
   static SetResult set(Config& config, std::string_view value) {
     // Never repeats the value: messages end in logs.
@@ -298,6 +313,9 @@ constexpr std::array options{
     row<Size<&Config::cache_size, 0>>(
         "cache-size", "SIZE", storage_group,
         "Memory for values that were read or written lately; 0: none."),
+    row<ColdReads>("cold-reads", "auto|io_uring|pool", storage_group,
+                   "How values that are not in memory are read: through io_uring, by threads of "
+                   "the pool, or as the kernel lets us."),
     row<Size<&Config::segment_size, limits::segment_bytes_min, limits::segment_bytes_max>>(
         "segment-size", "SIZE", storage_group, "Size of one file of the log."),
     row<Count<&Config::space_amplification, 110, 1000>>(
@@ -351,11 +369,18 @@ constexpr std::array options{
     row<Size<&Config::maxmemory_clients, 0>>(
         "maxmemory-clients", "SIZE", limits_group,
         "Memory for the buffers of all connections together; 0: a quarter of the machine's."),
+    row<Size<&Config::maxmemory, 0>>(
+        "maxmemory", "SIZE", limits_group,
+        "Above this much memory for the index, cache-size and buffers, commands that may need more "
+        "are refused; reads and removals go on. Choose more than cache-size, which removals do not "
+        "give back; 0: no limit."),
 
     row<Count<&Config::threads, 0, 1024>>("threads", "N", running_group,
                                           "Network threads; 0: one per core."),
-    row<Count<&Config::io_threads, 0, 1024>>("io-threads", "N", running_group,
-                                             "Threads for storage work; 0: network threads + 4."),
+    row<Count<&Config::io_threads, 0, 1024>>(
+        "io-threads", "N", running_group,
+        "Threads for storage work; 0: network threads + 4, and 4 more for each when the pool "
+        "does the cold reads."),
     row<NotifyLetters>("notify-keyspace-events", "LETTERS", running_group,
                        "Which events of keys are published, in Redis' letters (KEA: all)."),
     row<Signed<&Config::slowlog_log_slower_than, -1>>(
@@ -452,6 +477,18 @@ std::optional<SocketAddress> parse_socket_address(std::string_view text) {
     return std::nullopt;
   }
   return address;
+}
+
+std::string_view to_string(ColdReadMethod method) {
+  switch (method) {
+    case ColdReadMethod::automatic:
+      return "auto";
+    case ColdReadMethod::io_uring:
+      return "io_uring";
+    case ColdReadMethod::pool:
+      return "pool";
+  }
+  return "?";
 }
 
 std::string_view to_string(SyncPolicy policy) {

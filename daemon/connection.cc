@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "daemon/cold_reads.h"
 #include "daemon/command_table.h"
 #include "daemon/durability.h"
 #include "daemon/lane.h"
@@ -162,8 +163,14 @@ Task<void> Connection::serve() {
       BatchEntry entry{&client_, &worker_.metrics(), {}};
       Lane& lane = collect_for_pool() ? worker_.slow_lane() : worker_.lane();
       entry.requests = requests_;
-      Lane::Done done(lane, entry);
-      co_await done;  // on the pool, in one job with all that the loop has gathered; then back here
+      ColdReads::Done values(worker_.cold_reads(), entry);
+      co_await values;  // from the disk, all at once; does not wait if they are in memory
+      const bool only_reads =
+          !entry.read_ahead.empty() && answer_reads(worker_.services(), entry) == Inline::answered;
+      if (!only_reads) {
+        Lane::Done done(lane, entry);
+        co_await done;  // on the pool, in one job with all that the loop has gathered; then here
+      }
       put_back_unexecuted(entry);
     }
     if (client_.output_overflowed) end("its reply exceeds client-output-buffer-limit");

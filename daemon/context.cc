@@ -54,21 +54,17 @@ Result<std::optional<KeyInfo>> Context::get(Database database, std::string_view 
                                             std::string& value) {
   const Key key{database, name};
   if (reply_too_long()) return fail(Code::too_large, "the reply exceeds its limit");
-  if (keys_.session == nullptr) {
-    auto found = services.engine.get(key, keys_.access, value);
-    note(keys_, services.engine, found);
-    notify_of_miss(found, key);
-    return found;
-  }
-  if (keys_.read_ahead != nullptr) {
-    auto found = keys_.session->find(key, keys_.access);
-    if (!found || !*found || keys_.read_ahead->lookup(key, (*found)->lsn, value)) {
+  Reader& reader = keys_.session != nullptr ? static_cast<Reader&>(*keys_.session)
+                                            : static_cast<Reader&>(services.engine);
+  if (keys_.read_ahead != nullptr && !keys_.read_ahead->empty()) {
+    auto found = reader.find(key, keys_.access);
+    if (!found || !*found || keys_.read_ahead->lookup((*found)->lsn, value)) {
       note(keys_, services.engine, found);
       notify_of_miss(found, key);
       return found;
     }
   }
-  auto found = keys_.session->get(key, keys_.access, value);
+  auto found = reader.get(key, keys_.access, value);
   note(keys_, services.engine, found);
   notify_of_miss(found, key);
   return found;

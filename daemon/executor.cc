@@ -10,10 +10,12 @@
 #include "daemon/context_keys.h"
 #include "daemon/durability.h"
 #include "daemon/limits.h"
+#include "daemon/memory_limit.h"
 #include "daemon/operations.h"
 #include "daemon/read_ahead.h"
 #include "daemon/settings.h"
 #include "daemon/wall_clock.h"
+#include "daemon/wanted_values.h"
 
 namespace kvs::daemon {
 
@@ -147,18 +149,6 @@ void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& 
   }
 }
 
-// Calls `use(name)` for each key of `request`.
-template <class Use>
-void for_each_key(const Request& request, Use&& use) {
-  const KeyRange& keys = request.command->keys;
-  if (keys.first <= 0 || keys.step <= 0) return;
-  const auto words = static_cast<std::ptrdiff_t>(request.args.size());
-  const std::ptrdiff_t last = keys.last >= 0 ? keys.last : words + keys.last;
-  for (std::ptrdiff_t i = keys.first; i <= last && i < words; i += keys.step) {
-    use(request.args[static_cast<std::size_t>(i)]);
-  }
-}
-
 bool has_several_keys(const Request& request) {
   return request.command->keys.first != request.command->keys.last;
 }
@@ -195,7 +185,8 @@ void deliver(Services& services, std::vector<Outgoing>& outbox, Outcome outcome)
 // A batch while it runs.
 class BatchRun {
  public:
-  explicit BatchRun(Services& services) : services_(services), now_(wall_clock_ms()) {}
+  explicit BatchRun(Services& services)
+      : services_(services), now_(wall_clock_ms()), memory_limit_(services) {}
 
   void run(std::span<BatchEntry* const> entries) {
     read_ahead(entries);
@@ -210,7 +201,7 @@ class BatchRun {
   }
 
  private:
-  // Brings in what commands of the coming session need from the disk.
+  // Brings in what commands of the coming session need from the disk and the loop has not read.
   void read_ahead(std::span<BatchEntry* const> entries) {
     const auto any_session = [](const BatchEntry* entry) {
       return std::any_of(
@@ -221,29 +212,23 @@ class BatchRun {
     };
     if (!std::any_of(entries.begin(), entries.end(), any_session)) return;
     if (services_.load_status.loading()) return;
-    for (const BatchEntry* entry : entries) {
-      for (const StoredRequest& queued : entry->client->transaction) {
-        const std::vector<std::string_view> words(queued.args.begin(), queued.args.end());
-        fetch_keys(entry->client->database, {queued.command, words, {}});
+    for (BatchEntry* entry : entries) {
+      if (entry->read_ahead.complete()) continue;
+      const auto fetch = [this, entry](std::string_view name) {
+        entry->read_ahead.fetch(services_.engine, {entry->client->database, name});
+      };
+      visit_wanted_values_of_transaction(*entry->client, fetch);
+      for (const Request& request : entry->requests.subspan(entry->executed)) {
+        if (request.command == nullptr) continue;
+        visit_wanted_values(*request.command, request.args, fetch);
       }
-      for (const Request& request : entry->requests) fetch_keys(entry->client->database, request);
     }
-  }
-
-  void fetch_keys(Database database, const Request& request) {
-    if (request.command == nullptr) return;
-    const bool wants_values = request.command->has(writes) ? request.command->has(reads_values)
-                                                           : request.command->has(reads);
-    if (!wants_values) return;
-    for_each_key(request, [&](std::string_view name) {
-      read_ahead_.fetch(services_.engine, {database, name});
-    });
   }
 
   void run_entry(BatchEntry& entry) {
     Client& client = *entry.client;
     const std::size_t output_begin = client.output.size();
-    for (const Request& request : entry.requests) {
+    for (const Request& request : entry.requests.subspan(entry.executed)) {
       if (client.close_after_reply || is_held(services_, client, request, wall_clock_ms())) break;
       if (client.output.size() - output_begin >= limits::step_output_bytes) break;
       const unsigned failures = client.auth_failures;
@@ -257,7 +242,8 @@ class BatchRun {
     Client& client = *entry.client;
     const std::size_t before = client.output.size();
     Context::Keys keys;
-    if (refused_while_loading(services_, client, request)) {
+    if (refused_while_loading(services_, client, request) ||
+        memory_limit_.refuses(client, request)) {
       return count(*entry.metrics, request, keys, client, before);
     }
     if (needs_session(client, request)) {
@@ -281,7 +267,7 @@ class BatchRun {
     keys.metrics = entry.metrics;
     keys.changed = &changed_;
     keys.session = session_.get();
-    keys.read_ahead = &read_ahead_;
+    keys.read_ahead = &entry.read_ahead;
     keys.outbox = &outbox_;
     execute(services_, client, request, keys, now_);
     forget_caching(client, request);
@@ -372,7 +358,7 @@ class BatchRun {
 
   Services& services_;
   UnixMs now_;
-  ReadAhead read_ahead_;
+  MemoryLimit memory_limit_;
   std::unique_ptr<WriteSession> session_;
   std::vector<Provisional> provisional_;
   std::vector<Outgoing> outbox_;
@@ -382,7 +368,7 @@ class BatchRun {
 }  // namespace
 
 Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
-                     const Request& request, Position& position) {
+                     const Request& request, Position& position, const ReadAhead* read_ahead) {
   const std::size_t before = client.output.size();
   Context::Keys keys;
   if (refused_while_loading(services, client, request)) {
@@ -390,12 +376,17 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
     return Inline::answered;
   }
   if (needs_session(client, request)) return Inline::needs_pool;
+  if (client.in_transaction && MemoryLimit(services).refuses(client, request)) {
+    count(metrics, request, keys, client, before);
+    return Inline::answered;
+  }
   if (request.command != nullptr && request.command->has(slow) &&
       may_run(client, *request.command) && !is_queued(client, *request.command)) {
     return Inline::needs_pool;
   }
   std::vector<Outgoing> outbox;
   keys.access = Access::resident_only;
+  keys.read_ahead = read_ahead;
   keys.outbox = &outbox;
   keys.metrics = &metrics;
   execute(services, client, request, keys, wall_clock_ms());
@@ -428,6 +419,26 @@ bool is_held(const Services& services, const Client& client, const Request& requ
   if (request.command->has(in_session)) return has_queued_writes(client);
   return request.command->has(writes) || request.command->name == "publish" ||
          request.command->name == "spublish";
+}
+
+Inline answer_reads(Services& services, BatchEntry& entry) {
+  Client& client = *entry.client;
+  const std::size_t output_begin = client.output.size();
+  const unsigned failures = client.auth_failures;
+  for (const Request& request : entry.requests) {
+    // As the pool puts requests off.
+    if (client.close_after_reply || client.auth_failures > failures ||
+        is_held(services, client, request, wall_clock_ms()) ||
+        client.output.size() - output_begin >= limits::step_output_bytes) {
+      break;
+    }
+    if (answer_inline(services, *entry.metrics, client, request, entry.position,
+                      &entry.read_ahead) == Inline::needs_pool) {
+      return Inline::needs_pool;
+    }
+    ++entry.executed;
+  }
+  return Inline::answered;
 }
 
 void run_batch(Services& services, std::span<BatchEntry* const> entries) {

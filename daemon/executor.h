@@ -15,6 +15,7 @@
 #include "daemon/command_table.h"
 #include "daemon/context.h"
 #include "daemon/metrics.h"
+#include "daemon/read_ahead.h"
 #include "storage/engine.h"
 
 namespace kvs::daemon {
@@ -32,10 +33,11 @@ struct BatchEntry {
   Client* client = nullptr;
   WorkerMetrics* metrics = nullptr;
   std::span<const Request> requests;
+  ReadAhead read_ahead{};  // what they need from the disk, as far as it is there already
 
-  // Set by run_batch: replies of requests[0..executed) are at the end of client->output and may
-  // leave once `position` is as safe as the sync policy promises. The rest (it may be all) was put
-  // off, because replies have grown long or the connection ends.
+  // Set by answer_reads and run_batch: replies of requests[0..executed) are at the end of
+  // client->output and may leave once `position` is as safe as the sync policy promises. The rest
+  // (it may be all) was put off, because replies have grown long or the connection ends.
   std::size_t executed = 0;
   Position position = 0;
 };
@@ -46,12 +48,17 @@ enum class Inline : std::uint8_t { answered, needs_pool };
 // client.output, and `position` raised to what the reply depends on. Otherwise nothing has
 // happened.
 Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
-                     const Request& request, Position& position);
+                     const Request& request, Position& position,
+                     const ReadAhead* read_ahead = nullptr);
 
 // Must `request` wait, because CLIENT PAUSE holds such requests at `now`?
 bool is_held(const Services& services, const Client& client, const Request& request, UnixMs now);
 
-// Runs all entries. Blocks; pool thread.
+// Runs what needs no pool now that entry.read_ahead is there, from the first request on. Answers
+// needs_pool when run_batch must go on behind that; otherwise all are answered, or put off.
+Inline answer_reads(Services& services, BatchEntry& entry);
+
+// Runs all entries, each behind what answer_reads has done of it. Blocks; pool thread.
 void run_batch(Services& services, std::span<BatchEntry* const> entries);
 
 }  // namespace kvs::daemon

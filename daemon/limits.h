@@ -19,8 +19,18 @@ inline constexpr std::size_t batch_connections_max = 1024;
 // Replies of one batch, over all its connections; the connections behind wait for the next batch,
 // so that what has been answered can leave, or be held against maxmemory-clients, first.
 inline constexpr std::size_t batch_output_bytes = 16 << 20;
-// Values read from the disk before a batch's write session opens.
+// Values read from the disk before a step of a connection runs.
 inline constexpr std::size_t read_ahead_bytes_max = 16 << 20;
+// The same of all connections of one loop; what is beyond it the pool reads, one after the other.
+inline constexpr std::size_t loop_read_ahead_bytes_max = 64 << 20;
+// Records that the loop has read beside it; it checks and copies them itself, so that longer ones
+// would keep everybody waiting.
+inline constexpr std::size_t cold_read_bytes_max = 1 << 20;
+// Reads of one loop that the kernel has at a time (io_uring); more wait for their turn.
+inline constexpr unsigned cold_reads_under_way_max = 128;
+// Pool jobs of one loop that read such values at a time, where there is no io_uring; the default of
+// --io-threads has that many threads more, so that nothing else waits for them.
+inline constexpr unsigned cold_read_jobs_max = 4;
 // While a connection's requests are being executed its input is still read, up to this; then
 // reading stops until it has caught up.
 inline constexpr std::size_t backlog_bytes_max = 1 << 20;
@@ -37,6 +47,8 @@ inline constexpr std::size_t transaction_bytes_max = std::size_t{1} << 30;
 // Bytes that a client may send before it has authenticated (S8).
 inline constexpr std::size_t unauthenticated_input_bytes_max = 1 << 20;
 
+static_assert(read_ahead_bytes_max <= loop_read_ahead_bytes_max);
+static_assert(cold_read_bytes_max <= read_ahead_bytes_max);
 static_assert(backlog_bytes_max >= read_buffer_bytes, "one read must fit");
 
 }  // namespace kvs::limits

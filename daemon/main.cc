@@ -22,6 +22,7 @@
 #include "daemon/context.h"
 #include "daemon/durability.h"
 #include "daemon/expired_keys.h"
+#include "daemon/limits.h"
 #include "daemon/listener.h"
 #include "daemon/load_status.h"
 #include "daemon/loading.h"
@@ -34,6 +35,7 @@
 #include "daemon/server.h"
 #include "daemon/settings.h"
 #include "daemon/watches.h"
+#include "protocol/file_reads/file_reads.h"
 #include "protocol/uv/handle.h"
 #include "protocol/uv/loop.h"
 #include "storage/options.h"
@@ -98,6 +100,21 @@ void return_large_buffers() {
 int fail_start(const Error& error) {
   log_error("{}", error.message());
   return EXIT_FAILURE;
+}
+
+// How many of the pool's threads cold reads may occupy, so that nothing else waits for them; none
+// with io_uring. Says so when that cannot be had.
+unsigned cold_read_threads(const Config& config) {
+  const unsigned threads = worker_count(config) * limits::cold_read_jobs_max;
+  if (config.cold_reads == ColdReadMethod::pool) return threads;
+  const auto ring = uv::try_io_uring();
+  if (ring) return 0;
+  if (config.cold_reads == ColdReadMethod::io_uring) {
+    log_warning("cold reads use the pool: {}", ring.error().message());
+  } else {
+    log_info("cold reads use the pool: {}", ring.error().message());
+  }
+  return threads;
 }
 
 // Calls `stop` once, on the first SIGTERM or SIGINT.
@@ -224,7 +241,8 @@ int run(int argc, char** argv) {
     return run_one_shot(config, engine_options(config));
   }
   // libuv reads this when its pool starts, which is at the first job.
-  const unsigned io_threads = config.io_threads != 0 ? config.io_threads : worker_count(config) + 4;
+  const unsigned enough = worker_count(config) + 4 + cold_read_threads(config);
+  const unsigned io_threads = config.io_threads != 0 ? config.io_threads : enough;
   setenv("UV_THREADPOOL_SIZE", std::to_string(io_threads).c_str(), 1);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (ulimit -f) is a full disk

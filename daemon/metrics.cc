@@ -1,5 +1,6 @@
 #include "daemon/metrics.h"
 
+#include <algorithm>
 #include <array>
 
 #include <sodium.h>
@@ -11,7 +12,7 @@ namespace {
 using Counter = std::atomic<std::uint64_t> WorkerMetrics::*;
 
 // Everything that CONFIG RESETSTAT sets back. A new counter goes here too.
-constexpr std::array<Counter, 14> counters = {
+constexpr std::array<Counter, 15> counters = {
     &WorkerMetrics::commands,
     &WorkerMetrics::net_input_bytes,
     &WorkerMetrics::net_output_bytes,
@@ -21,6 +22,7 @@ constexpr std::array<Counter, 14> counters = {
     &WorkerMetrics::connections_rejected,
     &WorkerMetrics::batches,
     &WorkerMetrics::batched_requests,
+    &WorkerMetrics::cold_reads,
     &WorkerMetrics::error_replies,
     &WorkerMetrics::query_limit_closed,
     &WorkerMetrics::output_limit_closed,
@@ -73,6 +75,11 @@ std::map<std::string, std::uint64_t, std::less<>> Metrics::errors() const {
   std::map<std::string, std::uint64_t, std::less<>> errors;
   for (const WorkerMetrics& worker : workers_) worker.by_command.add_errors_to(errors);
   return errors;
+}
+
+bool Metrics::all_have_rings() const {
+  return std::all_of(workers_.begin(), workers_.end(),
+                     [](const WorkerMetrics& worker) { return worker.has_ring.load(); });
 }
 
 void Metrics::reset() {

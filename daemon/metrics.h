@@ -32,12 +32,15 @@ struct alignas(64) WorkerMetrics {
   std::atomic<std::uint64_t> connections_rejected{0};
   std::atomic<std::uint64_t> batches{0};  // pool jobs
   std::atomic<std::uint64_t> batched_requests{0};
+  std::atomic<std::uint64_t> cold_reads{0};  // values read beside the loop
   std::atomic<std::uint64_t> error_replies{0};
   std::atomic<std::uint64_t> query_limit_closed{0};
   std::atomic<std::uint64_t> output_limit_closed{0};
   std::atomic<std::uint64_t> timeouts_closed{0};
   std::atomic<std::uint64_t> auth_failures{0};
   CommandStats by_command;
+  // Not a counter: this loop reads cold values through io_uring.
+  std::atomic<bool> has_ring{false};
 };
 
 class Metrics {
@@ -48,6 +51,8 @@ class Metrics {
   CommandFigures figures_of(const Command& command) const;
   // How many errors of each kind were answered.
   std::map<std::string, std::uint64_t, std::less<>> errors() const;
+  // Do all loops read cold values through io_uring?
+  bool all_have_rings() const;
   std::uint64_t sum(std::atomic<std::uint64_t> WorkerMetrics::*counter) const;
 
   // Bytes in all connections' input and output buffers: what maxmemory-clients bounds.

@@ -1,7 +1,7 @@
-// read_ahead.h - values read from the disk before a write session opens, held until it has closed.
+// read_ahead.h - values read from the disk before a step of a connection runs, held until it has.
 //
 // A value found here is used only while the index still has the record it was read from (same LSN);
-// when somebody wrote the key in between, the session reads the newer value, which is in memory.
+// when somebody wrote the key in between, the step reads the newer value, which is in memory.
 #pragma once
 
 #include <string>
@@ -12,26 +12,31 @@
 
 namespace kvs::daemon {
 
+// Thread: whoever has the step: its loop, or the pool while its batch is in flight.
 class ReadAhead {
  public:
-  // Reads `key` when its value is present but not in memory, unless enough has been read already
-  // (limits::read_ahead_bytes_max): what is not here is read when a command asks for it, which is
-  // slower but as right. Errors are left for the command that will meet them again.
+  bool empty() const noexcept { return values_.empty(); }
+
+  // Keeps `value`, which is that of the record `lsn`. Expired or overwritten since: does no harm.
+  void keep(Lsn lsn, std::string value);
+
+  // Reads `key` when its value is present but not in memory, unless it is here or enough has been
+  // read already (limits::read_ahead_bytes_max): what is not here is read when a command asks for
+  // it, which is slower but as right. Errors are left for the command that will meet them again.
+  // Blocks.
   void fetch(Engine& engine, Key key);
 
+  // Everything that the step needs has been looked at, and is here or was in memory then.
+  bool complete() const noexcept { return complete_; }
+  void set_complete() noexcept { complete_ = true; }
+
   // Sets `value` and returns true when the record of that LSN is here.
-  bool lookup(Key key, Lsn lsn, std::string& value) const;
+  bool lookup(Lsn lsn, std::string& value) const;
 
  private:
-  struct Value {
-    Lsn lsn;
-    std::string bytes;
-  };
-  static std::string name_of(Key key);
-
-  std::unordered_map<std::string, Value> values_;
+  std::unordered_map<Lsn, std::string> values_;  // an LSN is that of one record
   std::size_t bytes_ = 0;
-  std::string scratch_;
+  bool complete_ = false;
 };
 
 }  // namespace kvs::daemon

@@ -47,6 +47,7 @@ Settings::Settings(const Config& config)
       client_output_buffer_soft_seconds(config.client_output_buffer_soft_seconds.count()),
       maxmemory_clients(config.maxmemory_clients != 0 ? config.maxmemory_clients
                                                       : physical_memory_bytes() / 4),
+      maxmemory(config.maxmemory),
       compact_rate_limit(config.compact_rate_limit),
       slowlog_log_slower_than_us(config.slowlog_log_slower_than),
       slowlog_max_len(config.slowlog_max_len),

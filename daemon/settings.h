@@ -30,6 +30,7 @@ class Settings {
   std::atomic<std::uint64_t> client_output_buffer_soft;
   std::atomic<std::int64_t> client_output_buffer_soft_seconds;
   std::atomic<std::uint64_t> maxmemory_clients;  // resolved: never 0
+  std::atomic<std::uint64_t> maxmemory;          // 0: no limit
   // Bytes per second; 0: none. Whoever changes it tells the engine.
   std::atomic<std::uint64_t> compact_rate_limit;
   std::atomic<std::int64_t> slowlog_log_slower_than_us;  // negative: nothing

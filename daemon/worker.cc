@@ -15,6 +15,7 @@ Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
       parking_(loop_, turn, services.settings, gate_),
       lane_(loop_, services, metrics, limits::batch_connections_max),
       slow_lane_(loop_, services, metrics, 1),
+      cold_reads_(loop_, services, metrics),
       mailroom_([this] { loop_.post([this] { deliver_mail(); }); }),
       read_buffer_(std::make_unique<std::array<char, limits::read_buffer_bytes>>()),
       prepare_(uv::make_handle<uv_prepare_t>(
@@ -106,16 +107,20 @@ void Worker::deliver_mail() {
   }
 }
 
-void Worker::end_of_iteration() {
+void Worker::launch() {
+  cold_reads_.submit();  // first: what it completes at once may have more for the lanes
   lane_.launch();
   slow_lane_.launch();
+}
+
+void Worker::end_of_iteration() {
+  launch();
   while (!to_flush_.empty()) {
     flushing_.swap(to_flush_);
     // A flush may let a connection go on, which may end it, but never frees it in here.
     for (Connection* connection : flushing_) connection->flush();
     flushing_.clear();
-    lane_.launch();
-    slow_lane_.launch();
+    launch();
   }
 }
 

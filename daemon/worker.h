@@ -1,7 +1,8 @@
 // worker.h - one thread, one loop, and the connections that live on it.
 //
-// The end of each loop iteration is where batching happens: first the gathered requests go to the
-// pool as one job, then every connection with replies gets one write.
+// The end of each loop iteration is where batching happens: first the gathered reads of files go to
+// the kernel and the gathered requests to the pool as one job, then every connection with replies
+// gets one write.
 #pragma once
 
 #include <array>
@@ -15,6 +16,7 @@
 
 #include <uv.h>
 
+#include "daemon/cold_reads.h"
 #include "daemon/connection.h"
 #include "daemon/context.h"
 #include "daemon/durability.h"
@@ -60,6 +62,7 @@ class Worker {
   Parking& parking() noexcept { return parking_; }
   Lane& lane() noexcept { return lane_; }
   Lane& slow_lane() noexcept { return slow_lane_; }
+  ColdReads& cold_reads() noexcept { return cold_reads_; }
   Mailroom& mailroom() noexcept { return mailroom_; }
   std::span<char> read_buffer() noexcept { return *read_buffer_; }
   // The loop's time, read once per iteration.
@@ -74,6 +77,7 @@ class Worker {
   Task<void> stop_when_idle();
   void end_of_iteration();
   void deliver_mail();
+  void launch();
 
   uv::Loop loop_;
   Services& services_;
@@ -82,6 +86,7 @@ class Worker {
   Parking parking_;
   Lane lane_;
   Lane slow_lane_;
+  ColdReads cold_reads_;
   Mailroom mailroom_;
   std::unique_ptr<std::array<char, limits::read_buffer_bytes>> read_buffer_;
   std::unique_ptr<Listener> listener_;

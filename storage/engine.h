@@ -52,6 +52,17 @@ enum class Access : std::uint8_t {
   resident_only,  // answer Code::would_block instead; what loop threads use
 };
 
+// A value on the disk, as Engine::plan_cold_read found it: what to read so that
+// Engine::finish_cold_read can tell the value from it.
+struct ColdRead {
+  // Keeps the file open, and its bytes as they are, even if the record is moved meanwhile.
+  std::shared_ptr<const void> pin;
+  int descriptor = -1;
+  std::uint64_t offset_bytes = 0;
+  std::size_t bytes = 0;
+  Lsn lsn = 0;  // of the record
+};
+
 // Reading, as both the engine and a write session offer it. A key whose deadline has passed is
 // absent, whether or not it has been removed from the disk.
 class Reader {
@@ -198,6 +209,19 @@ class Engine : public Reader {
   // it was told to stop. The directory is unchanged then, and the engine is of no use.
   virtual Result<void> load() { return {}; }
 
+  // For who reads files by himself, many at a time and without a thread for each. Returns where the
+  // value of `key` lies, or nullopt when it is absent or in memory. Never waits for a disk.
+  // Errors: invalid when the engine has no such thing; get() is the way then.
+  virtual Result<std::optional<ColdRead>> plan_cold_read(Key) {
+    return fail(Code::invalid, "this engine offers no reads of its files");
+  }
+
+  // Verifies the `bytes` that were read as `read` says (as many as there were) exactly as get()
+  // does, makes them the value, and keeps that in memory if there is room. It is the value of the
+  // record `read.lsn`: whether that is still the key's is for find() to say. False: the bytes are
+  // not that record; get() will say what is wrong.
+  virtual bool finish_cold_read(Key, const ColdRead&, std::string& /*bytes*/) { return false; }
+
   // Waits for the writer's place and opens a session. Never null on success.
   // Errors: read_only after a failed write or sync; the message says why.
   virtual Result<std::unique_ptr<WriteSession>> begin() = 0;
@@ -213,6 +237,11 @@ class Engine : public Reader {
 
   virtual DatabaseStats database_stats(Database database) const = 0;
   virtual EngineStats stats() const = 0;
+  // Memory of the index and of copies of values, as in stats() but cheap enough for every batch.
+  virtual std::uint64_t memory_bytes() const {
+    const EngineStats now = stats();
+    return now.index_bytes + now.cache_bytes;
+  }
 
   // The newest committed position, and the newest one known to be on stable storage. What a read
   // has seen or missed is covered by a committed() that is asked for afterwards. Any thread.

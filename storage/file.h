@@ -23,6 +23,7 @@ class PosixFile final : public File {
   Result<void> truncate(std::uint64_t bytes) override;
   Result<std::uint64_t> size() const override;
   void drop_cached(std::uint64_t offset_bytes, std::uint64_t bytes) const override;
+  int descriptor() const override { return descriptor_; }
   Result<std::uint64_t> link_count() const override;
 
  private:

@@ -49,6 +49,9 @@ class File {
   // Asks the system to forget its copy of a range that is on stable storage, so that the next read
   // asks the disk. A hint: never fails.
   virtual void drop_cached(std::uint64_t, std::uint64_t) const {}
+  // The system's descriptor, for reads that go around this interface (FileReads of protocol); -1:
+  // there is none. Belongs to the file.
+  virtual int descriptor() const { return -1; }
   // Names that this file has. More than one: somebody else relies on its contents (a backup).
   virtual Result<std::uint64_t> link_count() const { return 1; }
 };

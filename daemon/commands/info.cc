@@ -23,6 +23,7 @@
 #include "daemon/commands/version.h"
 #include "daemon/config.h"
 #include "daemon/log.h"
+#include "daemon/memory_limit.h"
 #include "daemon/metrics.h"
 #include "daemon/operations.h"
 #include "daemon/settings.h"
@@ -169,7 +170,7 @@ void report_memory(Context& context, Report& report) {
   report.field("used_memory_dataset", dataset);
   report.field("used_memory_dataset_perc", percent(dataset, memory.anonymous));
   report.bytes("total_system_memory", physical_memory_bytes());
-  report.bytes("maxmemory", 0);
+  report.bytes("maxmemory", services.settings.maxmemory.load());
   report.field("maxmemory_policy", "noeviction");
   report.field("mem_fragmentation_ratio",
                fixed(memory.anonymous == 0 ? 0
@@ -187,6 +188,7 @@ void report_memory(Context& context, Report& report) {
   report.field("lazyfreed_objects", 0);
   report.field("kvs_index_bytes", stats.index_bytes);
   report.field("kvs_cache_bytes", stats.cache_bytes);
+  report.field("kvs_maxmemory_counted_bytes", counted_memory_bytes(services));
   report.field("kvs_maxmemory_clients", services.settings.maxmemory_clients.load());
 }
 
@@ -334,6 +336,8 @@ void report_stats(Context& context, Report& report) {
   report.field("kvs_batches", metrics.sum(&WorkerMetrics::batches));
   report.field("kvs_batched_requests", metrics.sum(&WorkerMetrics::batched_requests));
   report.field("kvs_disk_reads", stats.disk_reads);
+  report.field("kvs_cold_reads", metrics.sum(&WorkerMetrics::cold_reads));
+  report.field("kvs_cold_read_method", metrics.all_have_rings() ? "io_uring" : "pool");
   report.field("kvs_cache_hits", stats.cache_hits);
 }
 

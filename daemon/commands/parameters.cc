@@ -55,7 +55,6 @@ constexpr auto constants = std::to_array<Constant>({
     {"databases", "16", Constant::Set::never},
     {"hz", "10"},
     {"logfile", "", Constant::Set::never},
-    {"maxmemory", "0"},
     {"maxmemory-policy", "noeviction"},
     {"no-appendfsync-on-rewrite", "no"},
     {"pidfile", "", Constant::Set::never},
@@ -230,6 +229,12 @@ Parsed parse_maxmemory_clients(std::string_view value) {
   return [resolved](Settings& s) { s.maxmemory_clients = static_cast<std::uint64_t>(resolved); };
 }
 
+Parsed parse_maxmemory(std::string_view value) {
+  const auto bytes = memory_between(value, 0, std::numeric_limits<std::int64_t>::max());
+  if (!bytes) return wrong(bytes.error());
+  return [n = *bytes](Settings& s) { s.maxmemory = static_cast<std::uint64_t>(n); };
+}
+
 Parsed parse_compact_rate_limit(std::string_view value) {
   const auto bytes = memory_between(value, 0, std::numeric_limits<std::int64_t>::max());
   if (!bytes) return wrong(bytes.error());
@@ -294,6 +299,7 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"client-output-buffer-limit", get_output_limits, parse_client_output_buffer_limit},
     {"client-query-buffer-limit", get_setting<&Settings::client_query_buffer_limit>,
      parse_client_query_buffer_limit},
+    {"cold-reads", [](const Services& s) { return std::string(to_string(s.config.cold_reads)); }},
     {"compact-dead-percent", get_config<&Config::compact_dead_percent>},
     {"compact-rate-limit", get_setting<&Settings::compact_rate_limit>, parse_compact_rate_limit},
     {"dir", [](const Services& s) { return std::filesystem::absolute(s.config.dir).string(); }},
@@ -308,6 +314,7 @@ constexpr auto parameters = std::to_array<Parameter>({
      parse_latency_tracking},
     {"loglevel", [](const Services& s) { return s.config.loglevel; }},
     {"maxclients", get_setting<&Settings::maxclients>, parse_maxclients},
+    {"maxmemory", get_setting<&Settings::maxmemory>, parse_maxmemory},
     {"maxmemory-clients", get_setting<&Settings::maxmemory_clients>, parse_maxmemory_clients},
     {"notify-keyspace-events", [](const Services& s) { return s.settings.notify_letters(); },
      parse_notify_keyspace_events},

@@ -20,6 +20,9 @@ inline constexpr std::size_t reply_bytes_max = std::size_t{1} << 30;
 inline constexpr std::size_t reply_objects_max = std::size_t{1} << 24;
 static_assert(reply_bytes_max > value_bytes_max, "one full GET must fit");
 
+// Arrays in each other. COMMAND DOCS has twelve.
+inline constexpr std::size_t reply_depth_max = 32;
+
 // A status, error or integer, or the header of a string or array, without its end yet.
 inline constexpr std::size_t reply_line_bytes_max = 64 * 1024;
 

@@ -1,6 +1,7 @@
 #include "protocol/client/reply_reader.h"
 
 #include <cassert>
+#include <charconv>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,9 @@
 
 namespace kvs::client {
 namespace {
+
+// A longer line is no number; hiredis says so.
+constexpr std::size_t array_header_bytes_max = 32;
 
 // Puts a new object where `task` says; null when the reply has too many already.
 Reply* place(const redisReadTask* task, Reply::Kind kind) {
@@ -23,6 +27,8 @@ Reply* place(const redisReadTask* task, Reply::Kind kind) {
     // An array's address is stable while it is being filled: its own siblings come later.
     auto* const array = static_cast<Reply*>(task->parent->obj);
     reply = &array->elements.emplace_back();
+  } else if (!building->open.empty()) {
+    reply = &building->open.back().array->elements.emplace_back();
   } else {
     reply = &building->reply.emplace();
   }
@@ -88,23 +94,61 @@ void ReplyReader::feed(std::string_view bytes) {
 
 Result<std::optional<Reply>> ReplyReader::next() {
   if (failure_) return std::unexpected(*failure_);
-  void* complete = nullptr;
-  if (redisReaderGetReply(reader_.get(), &complete) != REDIS_OK) {
-    failure_.emplace(Code::protocol,
-                     building_.too_many ? "the reply has too many elements" : reader_->errstr);
-    return std::unexpected(*failure_);
-  }
-  if (complete) {
+  for (;;) {
+    const Array array = open_array();
+    if (array == Array::too_deep) return broken("the reply is nested too deeply");
+    if (array == Array::opened) continue;
+    void* complete = nullptr;
+    if (array != Array::incomplete && redisReaderGetReply(reader_.get(), &complete) != REDIS_OK) {
+      return broken(building_.too_many ? "the reply has too many elements" : reader_->errstr);
+    }
+    if (!complete) {
+      if (Result<void> bounds = check_bounds(); !bounds) return broken(bounds.error().message());
+      return std::nullopt;
+    }
+    std::vector<OpenArray>& open = building_.open;
+    while (!open.empty() && --open.back().remaining == 0) open.pop_back();
+    if (!open.empty()) continue;
     std::optional<Reply> reply = std::move(building_.reply);
     building_ = {};
     partial_bytes_ = reader_->len - reader_->pos;
     return reply;
   }
-  if (Result<void> bounds = check_bounds(); !bounds) {
-    failure_ = bounds.error();
-    return std::unexpected(*failure_);
+}
+
+std::unexpected<Error> ReplyReader::broken(std::string why) {
+  failure_.emplace(Code::protocol, std::move(why));
+  return std::unexpected(*failure_);
+}
+
+ReplyReader::Array ReplyReader::open_array() {
+  // hiredis is between two objects (it may have looked for one already), and an array begins?
+  const bool idle = reader_->ridx < 0 || (reader_->ridx == 0 && reader_->rstack[0].type < 0);
+  if (!idle || reader_->pos >= reader_->len || reader_->buf[reader_->pos] != '*') {
+    return Array::none;
   }
-  return std::nullopt;
+  const std::string_view left(reader_->buf + reader_->pos, reader_->len - reader_->pos);
+  const std::size_t line_bytes = left.substr(0, array_header_bytes_max).find("\r\n");
+  if (line_bytes == std::string_view::npos) {
+    return left.size() < array_header_bytes_max ? Array::incomplete : Array::none;
+  }
+  const std::string_view line = left.substr(0, line_bytes);
+  std::size_t elements = 0;
+  const char* const end = line.data() + line.size();
+  const auto [stop, failure] = std::from_chars(line.data() + 1, end, elements);
+  // An empty one, none at all and one that is wrong are hiredis' as well.
+  if (failure != std::errc() || stop != end || elements == 0 ||
+      elements > limits::reply_objects_max || building_.objects >= limits::reply_objects_max) {
+    return Array::none;
+  }
+  if (building_.open.size() == limits::reply_depth_max) return Array::too_deep;
+  ++building_.objects;
+  Reply& reply = building_.open.empty() ? building_.reply.emplace()
+                                        : building_.open.back().array->elements.emplace_back();
+  reply.kind = Reply::Kind::array;
+  building_.open.push_back({&reply, elements});
+  reader_->pos += line.size() + 2;
+  return Array::opened;
 }
 
 Result<void> ReplyReader::check_bounds() {

@@ -2,14 +2,18 @@
 //
 // hiredis 0.14 reads RESP2. Its reader parses; the objects are built here, as `Reply` values, which
 // is also where the bounds are kept: an array's announced length reserves nothing (CVE-2021-32765),
-// and the bytes, objects and line length of one reply are limited (limits.h). hiredis itself
-// limits the nesting to seven arrays.
+// and the bytes, objects, line length and nesting of one reply are limited (limits.h). hiredis 0.14
+// knows seven arrays in each other and COMMAND DOCS has twelve, so arrays are opened here and
+// hiredis reads what is in them.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/async/result.h"
 #include "protocol/client/reply.h"
@@ -33,14 +37,24 @@ class ReplyReader {
   Result<std::optional<Reply>> next();
 
   // The reply under construction. Public for the callbacks of hiredis only.
+  struct OpenArray {
+    Reply* array;           // stable: what comes behind it does so when it is complete
+    std::size_t remaining;  // elements that are not complete
+  };
   struct Building {
     std::optional<Reply> reply;
+    std::vector<OpenArray> open;  // outermost first
     std::size_t objects = 0;
     bool too_many = false;
   };
 
  private:
+  enum class Array : std::uint8_t { none, opened, incomplete, too_deep };
+
+  // Takes the header of an array with elements, if that is what comes next.
+  Array open_array();
   Result<void> check_bounds();
+  std::unexpected<Error> broken(std::string why);
 
   struct FreeReader {
     void operator()(redisReader* reader) const noexcept;

@@ -301,6 +301,16 @@ std::optional<Keydir::Found> Keydir::get(Key key, std::string& value) {
   }
 }
 
+std::optional<Entry> Keydir::find_cold(Key key) const {
+  const Place place = place_of(key);
+  Shard& shard = shards_[place.shard];
+  const std::lock_guard lock(shard.mutex);
+  KeyNode node;
+  if (shard.find_live(key, place, node) == no_node) return std::nullopt;
+  if (shard.ring.holds(node.ring_position)) return std::nullopt;
+  return node.entry;
+}
+
 void Keydir::apply(std::span<Change> changes, Visibility visibility) {
   Counts counts;
   if (changes.size() <= window_changes) {

@@ -103,6 +103,9 @@ class Keydir {
   // Like find; copies the value when it is in memory, else leaves `value` untouched.
   std::optional<Found> get(Key key, std::string& value);
 
+  // The entry of a key whose value is not in memory; nullopt: it is, or there is no such key.
+  std::optional<Entry> find_cold(Key key) const;
+
   // Applies `changes` in order. A change is ignored when its LSN is not greater than that of the
   // present entry (or, during a recovery, of the key's removal) or of the clear of its database.
   void apply(std::span<Change> changes, Visibility visibility);

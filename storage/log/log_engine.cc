@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "storage/log/frame.h"
 #include "storage/log/manifest.h"
 #include "storage/log/record.h"
+#include "storage/log/segment.h"
 #include "storage/printable.h"
 
 namespace kvs::log {
@@ -31,6 +33,24 @@ KeyInfo info_of(const Entry& entry) {
 
 std::string key_text(Key key) {
   return ", key " + printable(key.name, 64) + " of database " + std::to_string(key.database);
+}
+
+// Makes the record in `bytes` its value if it is that of `key`, or returns what is wrong with it.
+const char* value_of_record(Key key, const Segment& segment, std::uint64_t offset_bytes, Lsn lsn,
+                            std::string& bytes) {
+  const ParsedRecord parsed = parse_record(bytes);
+  if (parsed.fault != nullptr) return parsed.fault;
+  if (parsed.bytes != bytes.size()) return "length is not the index's";
+  if (!checksum_matches(bytes, segment.seed(), offset_bytes, lsn)) {
+    return "checksum of a record does not match";
+  }
+  const Record& record = parsed.record;
+  if (record.kind != RecordKind::value || record.key != key.name ||
+      record.database != key.database) {
+    return "it is another key's record";
+  }
+  bytes.erase(0, bytes.size() - record.value.size());
+  return nullptr;
 }
 
 UnixMs system_clock_ms() {
@@ -313,20 +333,9 @@ Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& va
     return fail(got.error().code(), message);
   }
 
-  const char* fault = nullptr;
-  ParsedRecord parsed;
-  if (*got != bytes.size()) {
-    fault = "the file is shorter than it was";
-  } else if (parsed = parse_record(bytes); parsed.fault != nullptr) {
-    fault = parsed.fault;
-  } else if (parsed.bytes != bytes.size()) {
-    fault = "length is not the index's";
-  } else if (!checksum_matches(bytes, segment->seed(), at.offset_bytes, entry.lsn)) {
-    fault = "checksum of a record does not match";
-  } else if (parsed.record.kind != RecordKind::value || parsed.record.key != key.name ||
-             parsed.record.database != key.database) {
-    fault = "it is another key's record";
-  }
+  const char* const fault = *got != bytes.size()
+                                ? "the file is shorter than it was"
+                                : value_of_record(key, *segment, at.offset_bytes, entry.lsn, bytes);
   if (fault != nullptr) {
     const std::uint64_t count = corrupt_reads_.fetch_add(1, std::memory_order_relaxed) + 1;
     std::string message = "corrupt segment " + directory_->path() + "/" + segment->name() +
@@ -336,10 +345,36 @@ Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& va
     if (std::has_single_bit(count)) report(Severity::error, message);
     return fail(Code::corrupt, std::move(message));
   }
-  const std::size_t prefix = bytes.size() - parsed.record.value.size();
-  bytes.erase(0, prefix);
   value = std::move(bytes);
   keydir_.keep_value(key, entry.lsn, value);
+  return true;
+}
+
+Result<std::optional<ColdRead>> LogEngine::plan_cold_read(Key key) {
+  for (int attempt = 0; attempt < read_attempts_max; ++attempt) {
+    const auto entry = keydir_.find_cold(key);
+    if (!entry || expired(entry->expire_at)) return std::nullopt;
+    // Null: the record has been moved, and the index knows better by now.
+    SegmentPtr segment = catalog_.find(entry->location.segment);
+    if (segment == nullptr) continue;
+    const int descriptor = segment->file().descriptor();
+    if (descriptor < 0) return fail(Code::invalid, "these files have no descriptors");
+    return ColdRead{.pin = std::move(segment),
+                    .descriptor = descriptor,
+                    .offset_bytes = entry->location.offset_bytes,
+                    .bytes = entry->location.record_bytes,
+                    .lsn = entry->lsn};
+  }
+  return std::nullopt;  // get() will say it
+}
+
+bool LogEngine::finish_cold_read(Key key, const ColdRead& read, std::string& bytes) {
+  assert(read.pin != nullptr);
+  if (bytes.size() != read.bytes) return false;
+  const auto& segment = *static_cast<const Segment*>(read.pin.get());
+  if (value_of_record(key, segment, read.offset_bytes, read.lsn, bytes) != nullptr) return false;
+  disk_reads_.fetch_add(1, std::memory_order_relaxed);
+  keydir_.keep_value(key, read.lsn, bytes);
   return true;
 }
 

@@ -42,12 +42,17 @@ class LogEngine final : public Engine {
   Result<void> load() override;
   Result<std::optional<KeyInfo>> find(Key key, Access access) override;
   Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
+  Result<std::optional<ColdRead>> plan_cold_read(Key key) override;
+  bool finish_cold_read(Key key, const ColdRead& read, std::string& bytes) override;
   Result<std::unique_ptr<WriteSession>> begin() override;
   Result<std::uint64_t> scan(Database database, std::uint64_t cursor, std::size_t count,
                              const ScanVisitor& visit) override;
   Result<std::optional<std::string>> random_key(Database database) override;
   DatabaseStats database_stats(Database database) const override;
   EngineStats stats() const override;
+  std::uint64_t memory_bytes() const override {
+    return keydir_.memory_bytes() + keydir_.cache_bytes();
+  }
   Position committed() const override;
   Position synced() const override;
   Result<Position> sync() override;

@@ -239,6 +239,27 @@ TEST_CASE("S23 all connections together stay within maxmemory-clients") {
   CHECK(bystander.waited_max() < 1s);
 }
 
+TEST_CASE("S27 keys beyond maxmemory are refused, and removing some makes room again") {
+  const ServerProcess server({.arguments = {"--cache-size", "0", "--maxmemory", "4mb"}});
+  Bystander bystander(server);
+  Socket socket = server.connect();
+  constexpr int round_keys = 1000;
+  const auto key = [](int number) { return std::string(200, 'k') + std::to_string(number); };
+  int written = 0;
+  std::string reply = "+OK\r\n";
+  while (reply == "+OK\r\n" && written < 100 * round_keys) {
+    for (int i = 0; i < round_keys; ++i) reply = socket.command({"SET", key(written++), "v"});
+  }
+  CHECK(reply == "-OOM command not allowed when used memory > 'maxmemory'.\r\n");
+  CHECK(written > 5 * round_keys);
+  CHECK(socket.command({"GET", key(0)}) == "$1\r\nv\r\n");
+  bystander.ask();
+  for (int i = 0; i < written / 2; ++i) {
+    REQUIRE(socket.command({"DEL", key(i)}).starts_with(":"));
+  }
+  CHECK(socket.command({"SET", "again", "v"}) == "+OK\r\n");
+}
+
 TEST_CASE("a query beyond client-query-buffer-limit ends the connection") {
   const ServerProcess server({.arguments = {"--client-query-buffer-limit", "2mb"}});
   Bystander bystander(server);

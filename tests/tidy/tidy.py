@@ -27,12 +27,14 @@ MAY_INCLUDE = {
     "protocol/async": ("protocol/async",),
     "protocol/resp": ("protocol/resp",),
     "protocol/uv": ("protocol/uv", "protocol/async"),
+    "protocol/file_reads": ("protocol/file_reads", "protocol/uv", "protocol/async"),
     "protocol/client": ("protocol/client", "protocol/uv", "protocol/async"),
     # Of the storage layer the daemon sees the interface only, whatever engine is behind it.
-    "daemon": ("daemon", "protocol/resp", "protocol/uv", "protocol/async", "storage/engine.h",
+    "daemon": ("daemon", "protocol/resp", "protocol/uv", "protocol/file_reads",
+               "protocol/async", "storage/engine.h",
                "storage/options.h", "storage/limits.h", "storage/offline.h",
                "storage/fs.h"),  # CONFIG REWRITE
-    "cli": ("cli", "protocol/client", "protocol/uv", "protocol/async"),
+    "cli": ("cli", "protocol/client", "protocol/resp", "protocol/uv", "protocol/async"),
     "tests": ("daemon", "cli", "storage", "protocol", "tests"),
 }
 
@@ -41,20 +43,24 @@ MAY_LINK = {
     "kvs_async": (),
     "kvs_resp": (),
     "kvs_uv": ("kvs_async",),
+    "kvs_file_reads": ("kvs_uv", "kvs_async"),
     "kvs_storage": ("kvs_async",),
     "kvs_client": ("kvs_uv", "kvs_async"),
-    "kvs_server": ("kvs_storage", "kvs_resp", "kvs_uv", "kvs_async"),
-    "kvs_client_options": ("kvs_client",),
+    "kvs_server": ("kvs_storage", "kvs_resp", "kvs_file_reads", "kvs_uv", "kvs_async"),
+    "kvs_cli": ("kvs_client", "kvs_resp"),
     "kvs-server": ("kvs_server",),
-    "kvs-client": ("kvs_client", "kvs_client_options"),
+    "kvs-client": ("kvs_cli",),
 }
 
 # Headers of other people's libraries, and the only places that may include them.
 HEADER_HOMES = {
-    r"uv\.h": ("protocol/uv/", "protocol/client/", "daemon/", "tests/"),
+    r"uv\.h": ("protocol/uv/", "protocol/file_reads/", "protocol/client/", "daemon/", "tests/"),
+    r"liburing\.h": ("protocol/file_reads/",),
     r"hiredis/.*": ("protocol/client/", "tests/"),
     r"openssl/.*": ("protocol/client/tls.cc",),
     r"CLI/.*": ("daemon/config.cc", "cli/"),
+    r"nlohmann/.*": ("cli/", "tests/"),
+    r"histedit\.h": ("cli/line_editor.cc",),
     r"spdlog/.*": ("daemon/log.cc",),
     r"isa-l.*": ("storage/", "tests/"),
     r"sodium.*": ("storage/", "daemon/", "tests/"),
@@ -65,6 +71,8 @@ HEADER_HOMES = {
 STD_ONLY = ("protocol/async/", "protocol/resp/")
 
 FILE_HOMES = ("storage/file.cc", "storage/directory.cc")
+# The user's files, which kvs-client reads and writes; nothing in them is the server's.
+USER_FILE_HOMES = ("cli/files.cc", "cli/history_file.cc")
 FS = "storage/fs.h (Fs, Directory, File), which tests can replace"
 
 
@@ -83,9 +91,9 @@ EVERYWHERE = ("daemon/", "cli/", "storage/", "protocol/")
 BANNED = [
     (call("fdatasync|fsync|pwrite|pwritev2?|ftruncate|fallocate|posix_fallocate|sync_file_range"
           "|copy_file_range|pread|preadv2?|renameat2?|unlinkat|openat|flock"),
-     FILE_HOMES, FS, EVERYWHERE),
+     FILE_HOMES + USER_FILE_HOMES + ("protocol/file_reads/pool_reads.cc",), FS, EVERYWHERE),
     (global_call("open|creat|rename|unlink|truncate|mkdir|remove"),
-     FILE_HOMES + ("daemon/listener.cc",), FS, EVERYWHERE),
+     FILE_HOMES + USER_FILE_HOMES + ("daemon/listener.cc",), FS, EVERYWHERE),
     (r"std::filesystem::(?:rename|remove|remove_all|create_director(?:y|ies)|resize_file|copy)\b",
      FILE_HOMES, FS, EVERYWHERE),
     (r"std::o?fstream\b|\bfopen\s*\(", (), FS, EVERYWHERE),

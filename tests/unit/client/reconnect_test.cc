@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <future>
 #include <optional>
 #include <string>
 #include <vector>
@@ -311,8 +312,14 @@ TEST_CASE("writing to a connection that the server has reset raises no SIGPIPE")
   struct sigaction before {};
   counting.sa_handler = [](int) { ++signals; };
   sigaction(SIGPIPE, &counting, &before);
-  FakeServer server([](Peer& peer) { peer.reset(); });
+  std::promise<void> connected;  // a reset before that is a refused connection, another case
+  std::future<void> reset_allowed = connected.get_future();
+  FakeServer server([&reset_allowed](Peer& peer) {
+    static_cast<void>(reset_allowed.wait_for(kvs::test::patience));
+    peer.reset();
+  });
   ClientFixture fixture(server.address());
+  connected.set_value();
   const std::string value(std::size_t{1} << 20, 'x');
   for (int round = 0; round < 10; ++round) {
     CHECK_FALSE(fixture.run(fixture.client().set("k", value)));

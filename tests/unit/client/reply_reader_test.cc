@@ -106,7 +106,32 @@ TEST_CASE("an array of announced size reserves nothing and may be refused") {
 TEST_CASE("nesting is bounded") {
   std::string deep;
   for (int level = 0; level < 100; ++level) deep += "*1\r\n";
-  CHECK(failure_of(deep) != "no failure");
+  CHECK(failure_of(deep) == "the reply is nested too deeply");
+}
+
+TEST_CASE("arrays as deep as COMMAND DOCS has them are read, however the bytes are cut") {
+  std::string bytes;
+  for (std::size_t level = 0; level < limits::reply_depth_max; ++level) {
+    bytes += "*3\r\n$1\r\nx\r\n";
+  }
+  bytes += "*0\r\n";
+  for (std::size_t level = 0; level < limits::reply_depth_max; ++level) bytes += ":7\r\n";
+  bytes += "+next\r\n";
+  for (std::size_t piece = 1; piece <= bytes.size(); ++piece) {
+    CAPTURE(piece);
+    const std::vector<Reply> replies = read_all(bytes, piece);
+    REQUIRE(replies.size() == 2);
+    CHECK(replies[1].text == "next");
+    const Reply* inner = &replies[0];
+    std::size_t depth = 0;
+    for (; inner->elements.size() == 3; ++depth) {
+      CHECK(inner->elements[0].text == "x");
+      CHECK(inner->elements[2].integer == 7);
+      inner = &inner->elements[1];
+    }
+    CHECK(depth == limits::reply_depth_max);
+    CHECK(inner->kind == Reply::Kind::array);
+  }
 }
 
 TEST_CASE("a line without an end is given up, a long string is not") {
