@@ -22,6 +22,11 @@ namespace kvs::daemon {
 
 struct Command;
 
+namespace acl {
+class Account;
+struct User;
+}  // namespace acl
+
 // The part of a client that other threads read. Any thread.
 struct ClientShared {
   const std::uint64_t id;
@@ -62,6 +67,7 @@ struct ClientShared {
 
   std::mutex mutex;  // guards:
   std::string name;
+  std::string user = "default";  // who it has logged in as
   std::string library_name;
   std::string library_version;
 };
@@ -80,6 +86,10 @@ struct Client {
   resp::Version version = resp::Version::resp2;
   Database database = 0;
   bool authenticated = false;
+  std::shared_ptr<acl::Account> account;  // never null once the connection is there
+  // What was last seen of it (acl/gate.h).
+  std::shared_ptr<const acl::User> user;
+  std::uint64_t user_version = 0;
   unsigned auth_failures = 0;  // since the last success; the connection slows down on it
   bool close_after_reply = false;
   std::string output;              // replies not yet handed to the socket

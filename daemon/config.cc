@@ -88,7 +88,8 @@ class AddressLines {
 // and thrown as CLI::FileError: CLI11 holds those back until --help and --version had their turn.
 class ConfigSyntax : public CLI::Config {
  public:
-  explicit ConfigSyntax(const CLI::App& app) : app_(app) {}
+  // `users` takes the `user` lines, of which there may be many.
+  ConfigSyntax(const CLI::App& app, std::vector<std::string>& users) : app_(app), users_(users) {}
 
   std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
     const std::string path = app_.get_config_ptr()->as<std::string>();
@@ -98,9 +99,15 @@ class ConfigSyntax : public CLI::Config {
     std::map<std::string_view, std::string> values;  // by option: the last line wins
     AddressLines address;
     kvs::daemon::Config scratch;
+    users_.clear();
     for (const Directive& line : *directives) {
       std::optional<std::string> mistake;
-      if (!address.take(line, mistake)) mistake = take(line, values, scratch);
+      if (line.name == "user") {
+        if (line.words.empty()) mistake = "user needs a name";
+        users_.push_back(joined(line.words));
+      } else if (!address.take(line, mistake)) {
+        mistake = take(line, values, scratch);
+      }
       if (mistake) {
         throw CLI::FileError(line.place() + ": " + *mistake, CLI::ExitCodes::FileError);
       }
@@ -133,6 +140,7 @@ class ConfigSyntax : public CLI::Config {
   }
 
   const CLI::App& app_;
+  std::vector<std::string>& users_;
 };
 
 // Breaks `text` into lines of at most `help_columns`, each indented.
@@ -293,7 +301,7 @@ ParseOutcome parse(int argc, const char* const* argv) {
   CLI::App app;
   app.set_help_flag("-h,--help");
   app.set_version_flag("-V,--version", version_text);
-  app.config_formatter(std::make_shared<ConfigSyntax>(app));
+  app.config_formatter(std::make_shared<ConfigSyntax>(app, config.users));
   CLI::Option* file = app.set_config("--config", file_default, "", !file_default.empty());
   file->take_last();
   app.add_flag("--check-config", config.check_config)->configurable(false);

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace kvs::daemon {
 
@@ -53,7 +54,9 @@ struct Config {
   unsigned threads = 0;     // worker loops; 0: one per core
   unsigned io_threads = 0;  // libuv's pool; 0: threads + 4
 
-  std::string requirepass;  // empty: none
+  std::string requirepass;         // empty: none
+  std::filesystem::path aclfile;   // users; empty: none
+  std::vector<std::string> users;  // `user` lines of the config file, without the word
   bool protected_mode = true;
   unsigned maxclients = 10000;
   unsigned tcp_backlog = 511;

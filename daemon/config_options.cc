@@ -192,6 +192,15 @@ struct Password {
   static std::string show(const Config& config) { return config.requirepass; }
 };
 
+struct AclFile {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value.find('\0') != value.npos) return expected("a file", value);
+    config.aclfile = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.aclfile.string(); }
+};
+
 template <auto member>
 struct YesNo {
   static SetResult set(Config& config, std::string_view value) {
@@ -345,6 +354,9 @@ constexpr std::array options{
         "requirepass", "PASSWORD", access_group,
         "Clients must AUTH with it; empty: no password. Other users of the machine can read a "
         "command line, so prefer the config file."),
+    row<AclFile>("aclfile", "FILE", access_group,
+                 "Users and their rights, as ACL SAVE writes them; the file must be there. Not "
+                 "given: those of `user` lines of the config file, if any."),
     row<YesNo<&Config::protected_mode>>("protected-mode", "yes|no", access_group,
                                         "Without a password, serve only clients of this machine."),
     row<Debug>("enable-debug-command", "no|local|yes", access_group,

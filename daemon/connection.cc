@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "daemon/acl/accounts.h"
 #include "daemon/cold_reads.h"
 #include "daemon/command_table.h"
 #include "daemon/durability.h"
@@ -224,7 +225,8 @@ Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> sha
       last_active_(worker.now()),
       parser_(parser_limits(worker.services().settings)),
       client_(std::move(shared)) {
-  client_.authenticated = !worker.services().settings.has_password();
+  client_.account = worker.services().accounts.default_account();
+  client_.authenticated = worker.services().accounts.default_is_open();
   client_.mailbox = std::make_shared<Mailbox>(&worker.mailroom(), this, client_.shared);
   client_.shared->mailbox = client_.mailbox;
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "daemon/acl/gate.h"
 #include "daemon/context_keys.h"
 #include "daemon/notifications.h"
 #include "daemon/operations.h"
@@ -243,7 +244,8 @@ void Context::run_transaction(resp::ReplyWriter& reply) {
     resp::ReplyWriter inner(client.output, client.version);
     keys_.running = request.command;
     const std::size_t before = client.output.size();
-    run_handler(*request.command, words, inner);
+    const bool refused = acl::refuses_queued(services, client, *request.command, words);
+    if (!refused) run_handler(*request.command, words, inner);
     if (keys_.metrics == nullptr || keys_.would_block) continue;
     const bool is_error = client.output.size() > before && client.output[before] == '-';
     keys_.metrics->by_command.note_call(

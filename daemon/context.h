@@ -22,6 +22,10 @@
 
 namespace kvs::daemon {
 
+namespace acl {
+class Accounts;
+}
+
 class Backups;
 class ClientRegistry;
 class Metrics;
@@ -45,6 +49,7 @@ struct Services {
   const SyncTurn& sync_turn;
   PubSub& pubsub;
   Operations& operations;
+  acl::Accounts& accounts;
   const LoadStatus& load_status = nothing_to_load;
   Backups* backups = nullptr;  // null: none are made
 };

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/acl/gate.h"
 #include "daemon/commands/session_state.h"
 #include "daemon/context_keys.h"
 #include "daemon/durability.h"
@@ -243,7 +244,7 @@ class BatchRun {
     const std::size_t before = client.output.size();
     Context::Keys keys;
     if (refused_while_loading(services_, client, request) ||
-        memory_limit_.refuses(client, request)) {
+        acl::refuses(services_, client, request) || memory_limit_.refuses(client, request)) {
       return count(*entry.metrics, request, keys, client, before);
     }
     if (needs_session(client, request)) {
@@ -371,7 +372,7 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
                      const Request& request, Position& position, const ReadAhead* read_ahead) {
   const std::size_t before = client.output.size();
   Context::Keys keys;
-  if (refused_while_loading(services, client, request)) {
+  if (refused_while_loading(services, client, request) || acl::refuses(services, client, request)) {
     count(metrics, request, keys, client, before);
     return Inline::answered;
   }

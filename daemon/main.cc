@@ -15,6 +15,8 @@
 
 #include <uv.h>
 
+#include "daemon/acl/accounts.h"
+#include "daemon/acl/user_list.h"
 #include "daemon/backups.h"
 #include "daemon/client_registry.h"
 #include "daemon/command_table.h"
@@ -149,12 +151,12 @@ constexpr std::chrono::milliseconds unseen_load_time{200};
 int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_source& stop_loading,
           ExpiredKeys& expired_keys) {
   const unsigned workers = worker_count(config);
-  const CommandTable commands({string_commands(), counter_commands(), generic_commands(),
-                               expiry_commands(), scan_commands(), connection_commands(),
-                               client_commands(), server_commands(), introspection_commands(),
-                               transaction_commands(), pubsub_commands(), bitmap_commands(),
-                               backup_commands(), kvs_commands(), slowlog_commands(),
-                               latency_commands(), memory_commands(), operating_commands()});
+  const CommandTable commands(
+      {string_commands(), counter_commands(), generic_commands(), expiry_commands(),
+       scan_commands(), connection_commands(), client_commands(), server_commands(),
+       introspection_commands(), transaction_commands(), pubsub_commands(), bitmap_commands(),
+       backup_commands(), kvs_commands(), slowlog_commands(), latency_commands(), memory_commands(),
+       operating_commands(), acl_commands()});
   Settings settings(config);
   ClientRegistry clients;
   Metrics metrics(workers);
@@ -162,8 +164,12 @@ int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_so
   SyncTurn turn(engine);
   PubSub pubsub(settings);
   Operations operations(settings);
-  Services services{config,  commands, engine, settings,   clients, metrics,
-                    watches, turn,     pubsub, operations, status};
+  acl::Accounts accounts(commands, config.requirepass);
+  if (auto ready = acl::load_users_at_start(config, accounts); !ready) {
+    return fail_start(ready.error());
+  }
+  Services services{config,  commands, engine, settings,   clients,  metrics,
+                    watches, turn,     pubsub, operations, accounts, status};
 
   turn.observe([&](std::chrono::nanoseconds took) { operations.latency.note("sync", took); });
   expired_keys.listen(services);

@@ -67,6 +67,14 @@ class PubSub {
   // Names that have subscribers and match `glob`, if there is one; sorted.
   std::vector<std::string> names(Subscription kind, std::optional<std::string_view> glob) const;
   std::size_t subscribers(Subscription kind, std::string_view name) const;
+  // Calls `use(name, mailbox)` for every subscription of that kind, with the lock held.
+  template <class Use>
+  void visit(Subscription kind, Use&& use) const {
+    std::scoped_lock lock(mutex_);
+    for (const auto& [name, boxes] : table(kind)) {
+      for (const auto& mailbox : boxes) use(std::string_view(name), *mailbox);
+    }
+  }
   std::size_t count(Subscription kind) const;  // names with subscribers
 
  private:

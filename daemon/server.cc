@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "daemon/acl/accounts.h"
 #include "daemon/client_registry.h"
 #include "daemon/log.h"
 #include "daemon/metrics.h"
@@ -90,7 +91,7 @@ void Server::admit(AcceptedSocket socket, Worker& here) {
     return refuse(socket.fd, too_many_clients);
   }
   if (!socket.loopback && settings.protected_mode.load(std::memory_order_relaxed) &&
-      !settings.has_password()) {
+      services_.accounts.default_is_open()) {
     here.metrics().connections_rejected.fetch_add(1, std::memory_order_relaxed);
     return refuse(socket.fd, protected_mode_refusal);
   }

@@ -1,31 +1,12 @@
-// settings.cc - the values, and the password behind a digest.
-//
-// Comparing digests under a random key takes the same time wherever two passwords differ and
-// however long they are, which sodium_memcmp alone cannot promise for texts of unequal length.
 #include "daemon/settings.h"
 
 #include <cassert>
 #include <unistd.h>
 #include <utility>
 
-#include <sodium.h>
-
 #include "daemon/notifications.h"
 
 namespace kvs::daemon {
-
-namespace {
-
-template <class Digest>
-Digest random_key() {
-  [[maybe_unused]] const int ready = sodium_init();  // any number of times, from any thread
-  assert(ready >= 0);
-  Digest key;
-  randombytes_buf(key.data(), key.size());
-  return key;
-}
-
-}  // namespace
 
 std::uint64_t physical_memory_bytes() {
   const long pages = sysconf(_SC_PHYS_PAGES);
@@ -53,8 +34,7 @@ Settings::Settings(const Config& config)
       slowlog_max_len(config.slowlog_max_len),
       latency_monitor_threshold_ms(config.latency_monitor_threshold),
       latency_tracking(config.latency_tracking),
-      tracking_table_max_keys(config.tracking_table_max_keys),
-      key_(random_key<Digest>()) {
+      tracking_table_max_keys(config.tracking_table_max_keys) {
   set_password(config.requirepass);
   set_notify_letters(config.notify_keyspace_events);
 }
@@ -72,35 +52,14 @@ std::string Settings::notify_letters() const {
   return notify_letters_;
 }
 
-Settings::Digest Settings::digest_of(std::string_view password) const {
-  Digest digest;
-  crypto_generichash(digest.data(), digest.size(),
-                     reinterpret_cast<const unsigned char*>(password.data()), password.size(),
-                     key_.data(), key_.size());
-  return digest;
-}
-
 std::string Settings::password() const {
   std::scoped_lock lock(mutex_);
   return password_;
 }
 
 void Settings::set_password(std::string password) {
-  const Digest digest = digest_of(password);
   std::scoped_lock lock(mutex_);
   password_ = std::move(password);
-  digest_ = digest;
-  has_password_.store(!password_.empty(), std::memory_order_release);
-}
-
-bool Settings::password_matches(std::string_view attempt) const {
-  const Digest attempted = digest_of(attempt);
-  Digest wanted;
-  {
-    std::scoped_lock lock(mutex_);
-    wanted = digest_;
-  }
-  return sodium_memcmp(attempted.data(), wanted.data(), wanted.size()) == 0;
 }
 
 }  // namespace kvs::daemon

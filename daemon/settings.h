@@ -1,7 +1,6 @@
 // settings.h - what CONFIG SET may change while the server runs. Thread: any.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <mutex>
@@ -44,22 +43,14 @@ class Settings {
   void set_notify_letters(std::string_view letters);
   std::string notify_letters() const;
 
-  bool has_password() const noexcept { return has_password_.load(std::memory_order_acquire); }
+  // What requirepass says. Who may log in is decided by acl::Accounts.
   std::string password() const;
   void set_password(std::string password);
-  // Compares in time that does not depend on where they differ.
-  bool password_matches(std::string_view attempt) const;
 
  private:
-  using Digest = std::array<unsigned char, 32>;
-  Digest digest_of(std::string_view password) const;
-
-  const Digest key_;  // random: digests mean nothing outside this process
-  std::atomic<bool> has_password_{false};
   mutable std::mutex mutex_;
   std::string password_;        // guarded by mutex_
   std::string notify_letters_;  // guarded by mutex_
-  Digest digest_{};             // guarded by mutex_; of password_
 };
 
 }  // namespace kvs::daemon

@@ -5,6 +5,9 @@
 
 namespace kvs::daemon {
 
+// The client as a line of CLIENT LIST, with its line end. Any thread.
+std::string client_line(ClientShared& client, UnixMs now);
+
 // client_caching.cc
 void client_tracking(Context& context, Args args, resp::ReplyWriter& reply);
 void client_caching(Context& context, Args args, resp::ReplyWriter& reply);

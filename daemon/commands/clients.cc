@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "daemon/acl/accounts.h"
 #include "daemon/client_registry.h"
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
@@ -33,11 +34,13 @@ bool is_subscribed(const ClientShared& client) {
 // One line of CLIENT LIST. Figures that Redis keeps and kvs does not are given as zero.
 std::string describe(ClientShared& client, UnixMs now) {
   std::string name;
+  std::string user;
   std::string library_name;
   std::string library_version;
   {
     std::scoped_lock lock(client.mutex);
     name = client.name;
+    user = client.user;
     library_name = client.library_name;
     library_version = client.library_version;
   }
@@ -91,7 +94,7 @@ std::string describe(ClientShared& client, UnixMs now) {
   number("tot-mem", input_bytes + output_bytes);
   text("events", "r");
   text("cmd", last != nullptr ? last->name : "NULL");
-  text("user", "default");
+  text("user", user);
   number("redir", client.redirect.load(std::memory_order_relaxed));
   number("resp", client.protocol.load(std::memory_order_relaxed));
   text("lib-name", library_name);
@@ -190,19 +193,24 @@ struct KillFilter {
   std::optional<std::uint64_t> id;
   std::optional<std::string_view> address;
   std::optional<std::string_view> local_address;
+  std::optional<std::string_view> user;
   std::optional<ClientType> type;
   bool skip_me = true;
 
-  bool matches(const ClientShared& client, const ClientShared& me) const {
+  bool matches(ClientShared& client, const ClientShared& me) const {
     if (skip_me && client.id == me.id) return false;
     if (type && type_of(client) != *type) return false;
     if (id && client.id != *id) return false;
+    if (user) {
+      std::scoped_lock lock(client.mutex);
+      if (client.user != *user) return false;
+    }
     if (address && client.address != *address) return false;
     return !local_address || client.local_address == *local_address;
   }
 };
 
-std::optional<KillFilter> kill_filter_argument(Args args, ReplyWriter& reply) {
+std::optional<KillFilter> kill_filter_argument(Context& context, Args args, ReplyWriter& reply) {
   KillFilter filter;
   if (args.size() == 3) {
     filter.address = args[2];
@@ -226,9 +234,10 @@ std::optional<KillFilter> kill_filter_argument(Args args, ReplyWriter& reply) {
     } else if (is_word(args[i], "LADDR")) {
       filter.local_address = value;
     } else if (is_word(args[i], "USER")) {
-      if (value != "default") {
+      if (context.services.accounts.find(value) == nullptr) {
         return reply.error("ERR No such user '" + std::string(value) + "'"), std::nullopt;
       }
+      filter.user = value;
     } else if (is_word(args[i], "SKIPME") && is_word(value, "YES")) {
       filter.skip_me = true;
     } else if (is_word(args[i], "SKIPME") && is_word(value, "NO")) {
@@ -242,7 +251,7 @@ std::optional<KillFilter> kill_filter_argument(Args args, ReplyWriter& reply) {
 
 // CLIENT KILL address: OK or an error. CLIENT KILL filter value ...: how many were closed.
 void client_kill(Context& context, Args args, ReplyWriter& reply) {
-  const auto filter = kill_filter_argument(args, reply);
+  const auto filter = kill_filter_argument(context, args, reply);
   if (!filter) return;
   const ClientShared& me = *context.client.shared;
   std::int64_t killed = 0;
@@ -458,6 +467,10 @@ constexpr std::array rows{
 };
 
 }  // namespace
+
+std::string client_line(ClientShared& client, UnixMs now) {
+  return describe(client, now);
+}
 
 std::span<const Command> client_commands() {
   return rows;

@@ -13,6 +13,7 @@
 #include <sstream>
 #include <vector>
 
+#include "daemon/acl/accounts.h"
 #include "daemon/commands/server_handlers.h"
 #include "daemon/config_file.h"
 #include "daemon/config_options.h"
@@ -40,6 +41,27 @@ bool is_plain(std::string_view value) {
 std::string line_of(const ConfigOption& option, const std::string& value) {
   const bool as_it_is = option.words_max > 1 || is_plain(value);
   return std::string(option.name) + " " + (as_it_is ? value : quoted_text(value));
+}
+
+bool is_user_line(const std::string& line) {
+  const auto words = split_words(line);
+  return words && !words->empty() && (words->front() == "user" || words->front() == "USER");
+}
+
+// Users as `user` lines: all of them, unless an ACL file has them; none when there is but the
+// default one and requirepass says all about it.
+std::vector<std::string> user_lines(const Services& services) {
+  std::vector<std::string> lines;
+  if (!services.config.aclfile.empty()) return lines;
+  const auto accounts = services.accounts.list();
+  const std::string plain =
+      acl::line_of(acl::default_user(services.commands, services.settings.password()));
+  for (const auto& account : accounts) {
+    const std::string line = acl::line_of(*account->user());
+    if (accounts.size() == 1 && line == plain) break;
+    lines.push_back(line.substr(std::string_view("user ").size()));
+  }
+  return lines;
 }
 
 Result<void> replace(const std::filesystem::path& path, const std::string& text) {
@@ -98,7 +120,10 @@ std::string rewritten_config(const std::string& text, const Config& started,
                              const Config& current) {
   std::vector<std::string> lines;
   std::istringstream input(text);
-  for (std::string line; std::getline(input, line);) lines.push_back(line);
+  const bool users_changed = started.users != current.users;
+  for (std::string line; std::getline(input, line);) {
+    if (!users_changed || !is_user_line(line)) lines.push_back(line);
+  }
 
   struct Said {
     std::size_t line;
@@ -133,6 +158,10 @@ std::string rewritten_config(const std::string& text, const Config& started,
       lines.push_back(line_of(option, wanted));
     }
   }
+  if (users_changed && !current.users.empty()) {
+    if (!headed && text.find(heading) == text.npos) lines.emplace_back(heading);
+    for (const std::string& user : current.users) lines.push_back("user " + user);
+  }
   std::string result;
   for (const std::string& line : lines) result += line + "\n";
   return result;
@@ -152,7 +181,8 @@ void config_rewrite(Context& context, Args, resp::ReplyWriter& reply) {
   if (!file) {
     return reply.error("ERR Rewriting config file: cannot read " + started.config_file.string());
   }
-  const Config current = current_config(started, context.services.settings);
+  Config current = current_config(started, context.services.settings);
+  current.users = user_lines(context.services);
   const auto written = replace(started.config_file, rewritten_config(text.str(), started, current));
   if (!written) return reply.error("ERR Rewriting config file: " + written.error().message());
   reply.ok();

@@ -4,6 +4,7 @@
 // version that was in force when its command began.
 #include <array>
 
+#include "daemon/acl/gate.h"
 #include "daemon/client_registry.h"
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
@@ -12,7 +13,6 @@
 #include "daemon/context.h"
 #include "daemon/metrics.h"
 #include "daemon/operations.h"
-#include "daemon/settings.h"
 #include "daemon/watches.h"
 
 namespace kvs::daemon {
@@ -39,12 +39,11 @@ bool set_name(Client& client, std::string_view name, ReplyWriter& reply) {
   return true;
 }
 
-LogIn log_in(Context& context, std::string_view user, std::string_view password) {
+LogIn log_in(Context& context, std::string_view command, std::string_view user,
+             std::string_view password) {
   Client& client = context.client;
-  const Settings& settings = context.services.settings;
-  // Compared whoever the user is, so that the time does not tell which names exist.
-  const bool matches = settings.password_matches(password) || !settings.has_password();
-  if (user == "default" && matches) {
+  if (auto account = context.services.accounts.log_in(user, password)) {
+    acl::become(client, std::move(account));
     client.authenticated = true;
     client.auth_failures = 0;
     return LogIn::ok;
@@ -52,6 +51,7 @@ LogIn log_in(Context& context, std::string_view user, std::string_view password)
   ++client.auth_failures;
   // Rare, so that it does not matter that all connections share one block for it.
   context.services.metrics.worker(0).auth_failures.fetch_add(1, std::memory_order_relaxed);
+  acl::note_failed_log_in(context.services, client, command, user);
   return LogIn::wrong;
 }
 
@@ -104,7 +104,8 @@ void reset_command(Context& context, Args, ReplyWriter& reply) {
   client.replies = Client::Replies::on;
   select_database(client, 0);
   set_protocol(client, resp::Version::resp2);
-  client.authenticated = !context.services.settings.has_password();
+  acl::become(client, context.services.accounts.default_account());
+  client.authenticated = context.services.accounts.default_is_open();
   set_name(client, "", reply);
   reply.simple("RESET");
 }
@@ -119,13 +120,14 @@ void select_command(Context& context, Args args, ReplyWriter& reply) {
 // AUTH [username] password.
 void auth_command(Context& context, Args args, ReplyWriter& reply) {
   if (args.size() > 3) return reply.error(texts::syntax_error);
-  if (args.size() == 2 && !context.services.settings.has_password()) {
+  if (args.size() == 2 && context.services.accounts.default_account()->user()->no_password) {
     return reply.error(
         "ERR AUTH <password> called without any password configured for the default user. Are you "
         "sure your configuration is correct?");
   }
   const std::string_view user = args.size() == 3 ? args[1] : std::string_view("default");
-  if (log_in(context, user, args.back()) == LogIn::wrong) return reply_wrong_password(reply);
+  if (log_in(context, args[0], user, args.back()) == LogIn::wrong)
+    return reply_wrong_password(reply);
   reply.ok();
 }
 
@@ -180,7 +182,7 @@ void hello_command(Context& context, Args args, ReplyWriter& reply) {
       return reply.error(text.append(args[i]).append("'"));
     }
   }
-  if (user != nullptr && log_in(context, user[0], user[1]) == LogIn::wrong) {
+  if (user != nullptr && log_in(context, args[0], user[0], user[1]) == LogIn::wrong) {
     return reply_wrong_password(reply);
   }
   if (!client.authenticated) {

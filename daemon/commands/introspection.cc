@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/acl/categories.h"
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/command_docs.h"
@@ -60,29 +61,6 @@ std::vector<std::string_view> flag_names(const Command& command) {
   return result;
 }
 
-// Names of ACL categories, without the @.
-std::vector<std::string_view> categories(const Command& command) {
-  std::vector<std::string_view> result;
-  if (command.has(keyspace_family)) result.push_back("keyspace");
-  if (command.has(writes)) {
-    result.push_back("write");
-  } else if (command.has(reads)) {
-    result.push_back("read");
-  }
-  if (command.doc.group == "string") result.push_back("string");
-  if (command.doc.group == "bitmap") result.push_back("bitmap");
-  if (command.has(pubsub_family)) result.push_back("pubsub");
-  // LASTSAVE and ROLE are in @admin without being flagged so.
-  if (command.has(admin) || command.name == "lastsave" || command.name == "role") {
-    result.push_back("admin");
-  }
-  result.push_back(command.has(fast) ? "fast" : "slow");
-  if (command.has(dangerous)) result.push_back("dangerous");
-  if (command.has(connection_family)) result.push_back("connection");
-  if (command.has(transaction_family)) result.push_back("transaction");
-  return result;
-}
-
 void reply_key_spec(std::string_view access, int first, int last, int step, ReplyWriter& reply) {
   reply.map(3);
   reply.bulk("flags");
@@ -133,7 +111,7 @@ void reply_info(const Command& command, ReplyWriter& reply) {
   reply.integer(command.keys.first);
   reply.integer(command.keys.last);
   reply.integer(command.keys.step);
-  const auto names = categories(command);
+  const auto names = acl::categories_of(command);
   reply.set(names.size());
   for (const std::string_view name : names) reply.simple("@" + std::string(name));
   const auto tips = split(command.doc.tips, ' ');
@@ -204,18 +182,6 @@ void reply_docs(const Command& command, ReplyWriter& reply) {
   }
 }
 
-// A command by name; a subcommand as "client|list".
-const Command* find_by_full_name(const CommandTable& table, std::string_view name) {
-  const std::size_t bar = name.find('|');
-  const Command* command = table.find(name.substr(0, bar));
-  if (command == nullptr || bar == std::string_view::npos) return command;
-  const std::string wanted = lower_case(name);
-  for (const Command& subcommand : command->subcommands) {
-    if (subcommand.name == wanted) return &subcommand;
-  }
-  return nullptr;
-}
-
 void reply_all_infos(const CommandTable& table, ReplyWriter& reply) {
   reply.array(table.all().size());
   for (const Command* command : table.all()) reply_info(*command, reply);
@@ -234,7 +200,7 @@ void command_info(Context& context, Args args, ReplyWriter& reply) {
   if (args.size() == 2) return reply_all_infos(table, reply);
   reply.array(args.size() - 2);
   for (const std::string_view name : args.subspan(2)) {
-    const Command* command = find_by_full_name(table, name);
+    const Command* command = acl::find_by_full_name(table, name);
     if (command == nullptr) {
       reply.null();
     } else {
@@ -248,7 +214,7 @@ void command_docs(Context& context, Args args, ReplyWriter& reply) {
   std::vector<const Command*> chosen;
   if (args.size() == 2) chosen.assign(table.all().begin(), table.all().end());
   for (const std::string_view name : args.subspan(2)) {
-    const Command* command = find_by_full_name(table, name);
+    const Command* command = acl::find_by_full_name(table, name);
     if (command != nullptr) chosen.push_back(command);
   }
   reply.map(chosen.size());
@@ -282,7 +248,7 @@ void command_list(Context& context, Args args, ReplyWriter& reply) {
   if (is_word(args[3], "ACLCAT")) {
     const std::string category = lower_case(value);
     return reply_names(table, reply, [&](const Command& command) {
-      const auto names = categories(command);
+      const auto names = acl::categories_of(command);
       return std::find(names.begin(), names.end(), category) != names.end();
     });
   }

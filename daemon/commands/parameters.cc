@@ -15,6 +15,7 @@
 
 #include <climits>
 
+#include "daemon/acl/accounts.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/server_handlers.h"
 #include "daemon/config.h"
@@ -293,6 +294,7 @@ std::string get_config(const Services& services) {
 }
 
 constexpr auto parameters = std::to_array<Parameter>({
+    {"aclfile", [](const Services& s) { return s.config.aclfile.string(); }},
     {"appendfsync", get_sync, parse_sync},
     {"bind", [](const Services& s) { return s.config.addr.host; }},
     {"cache-size", get_config<&Config::cache_size>},
@@ -413,6 +415,9 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
     changes.push_back(std::move(*parsed));
   }
   for (const Change& change : changes) change(context.services.settings);
+  if (std::find(names.begin(), names.end(), "requirepass") != names.end()) {
+    context.services.accounts.set_default_password(context.services.settings.password());
+  }
   context.services.operations.slow_log.shrink(context.services.settings.slowlog_max_len.load());
   context.services.engine.limit_compaction(context.services.settings.compact_rate_limit.load());
   reply.ok();

@@ -16,8 +16,10 @@ void set_protocol(Client& client, resp::Version version);
 bool set_name(Client& client, std::string_view name, resp::ReplyWriter& reply);
 
 enum class LogIn : std::uint8_t { ok, wrong };
-// Checks user and password; on success the client is authenticated.
-LogIn log_in(Context& context, std::string_view user, std::string_view password);
+// Checks user and password; on success the client is that user.
+// `command` is the word that asked for it.
+LogIn log_in(Context& context, std::string_view command, std::string_view user,
+             std::string_view password);
 void reply_wrong_password(resp::ReplyWriter& reply);
 
 // Leaves MULTI, with its queue and its watches.

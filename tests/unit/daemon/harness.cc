@@ -79,12 +79,12 @@ TestServer::TestServer(Config start)
                 scan_commands(), connection_commands(), client_commands(), server_commands(),
                 introspection_commands(), transaction_commands(), pubsub_commands(),
                 bitmap_commands(), backup_commands(), kvs_commands(), slowlog_commands(),
-                latency_commands(), memory_commands(), operating_commands()}),
+                latency_commands(), memory_commands(), operating_commands(), acl_commands()}),
       settings(config),
       metrics(1),
       pubsub(settings),
-      services{config,  commands, engine_in_use(), settings,   clients,    metrics,
-               watches, turn,     pubsub,          operations, load_status} {}
+      services{config,  commands, engine_in_use(), settings,   clients,  metrics,
+               watches, turn,     pubsub,          operations, accounts, load_status} {}
 
 namespace {
 
@@ -103,7 +103,8 @@ std::shared_ptr<ClientShared> new_client(TestServer& server) {
 TestClient::TestClient(TestServer& server) : server_(server), client_(new_client(server)) {
   client_.mailbox = std::make_shared<Mailbox>(nullptr, nullptr, client_.shared);
   client_.shared->mailbox = client_.mailbox;
-  client_.authenticated = !server.settings.has_password();
+  client_.account = server.accounts.default_account();
+  client_.authenticated = server.accounts.default_is_open();
   server.clients.add(client_.shared, [] {});
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/acl/accounts.h"
 #include "daemon/client.h"
 #include "daemon/client_registry.h"
 #include "daemon/command_table.h"
@@ -53,6 +54,7 @@ struct TestServer {
   LoadStatus load_status;
   PubSub pubsub;
   Operations operations{settings};
+  acl::Accounts accounts{commands, config.requirepass};
   Services services;
 
  private:

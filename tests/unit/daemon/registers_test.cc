@@ -128,19 +128,4 @@ TEST_CASE("settings start as the config says, and automatic sizes are resolved")
   CHECK(Settings(config).maxmemory_clients.load() == 5);
 }
 
-TEST_CASE("passwords match whole and only whole") {
-  Settings settings{Config{}};
-  CHECK_FALSE(settings.has_password());
-  settings.set_password("secret");
-  CHECK(settings.has_password());
-  CHECK(settings.password() == "secret");
-  CHECK(settings.password_matches("secret"));
-  for (const std::string_view wrong : {"", "secre", "secretx", "Secret", "secres"}) {
-    CHECK_FALSE(settings.password_matches(wrong));
-  }
-  CHECK_FALSE(settings.password_matches(std::string_view("secret\0", 7)));
-  settings.set_password("");
-  CHECK_FALSE(settings.has_password());
-}
-
 }  // namespace kvs::daemon
