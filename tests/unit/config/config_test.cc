@@ -41,6 +41,7 @@ const std::vector<Sample>& samples() {
       {"compact-rate-limit", "10mb", "10mb"},
       {"space-amplification", "200", "200"},
       {"requirepass", "[a secret]", "[a secret]"},
+      {"aclfile", "/srv/users.acl", "/srv/users.acl"},
       {"protected-mode", "no", "no"},
       {"maxclients", "77", "77"},
       {"timeout", "0", "0"},

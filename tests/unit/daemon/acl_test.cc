@@ -270,6 +270,7 @@ TEST_CASE("ACL's other subcommands") {
         "*12 $5 flags *1 $2 on $9 passwords *1 " + bulk(sha_of_secret) +
             " $8 commands $12 -@all +@read $4 keys $3 ~a* $8 channels $0  $9 selectors *1 *6 $8 "
             "commands $10 -@all +set $4 keys $3 ~b* $8 channels $0 ");
+  CHECK(client("ACL HELP").starts_with("*29 +ACL <subcommand>"));
   CHECK(client("ACL USERS") == "*2 $7 default $1 u");
   CHECK(client("ACL DRYRUN u get a1") == "+OK");
   CHECK(client("ACL DRYRUN u get x") == bulk("This user has no permissions to access the 'x' key"));

@@ -178,6 +178,7 @@ TEST_CASE("every row of the command table is used by a script or a test of its o
   for (const Command* command : server.commands.all()) {
     if (command->subcommands.empty())
       CHECK_MESSAGE(used.contains(std::string(command->name)), command->name);
+    if (command->name == "acl") continue;  // acl_test.cc
     for (const Command& sub : command->subcommands) {
       CHECK_MESSAGE(used.contains(std::string(sub.name)), sub.name);
     }
