@@ -1,11 +1,17 @@
 #include "daemon/durability.h"
 
 #include <cassert>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "daemon/log.h"
 
 namespace kvs::daemon {
+
+namespace {
+constexpr std::chrono::milliseconds full_disk_pause{100};
+}
 
 void SyncTurn::finished(const Parking* own) {
   taken_.store(false);
@@ -20,7 +26,13 @@ void SyncTurn::sync() {
   const auto began = std::chrono::steady_clock::now();
   const auto synced = engine_.sync();
   if (observe_) observe_(std::chrono::steady_clock::now() - began);
-  if (synced || !set_failed()) return;
+  if (synced) return;
+  if (synced.error().code() == Code::no_space) {
+    // Not yet: whoever waits asks again, and should not do so all the time.
+    std::this_thread::sleep_for(full_disk_pause);
+    return;
+  }
+  if (!set_failed()) return;
   log_error("cannot sync the log, writes are refused from now on: {}", synced.error().message());
 }
 

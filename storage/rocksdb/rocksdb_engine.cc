@@ -426,7 +426,11 @@ Result<void> RocksEngine::write(rocksdb::WriteBatch& batch) {
   }
   // What RocksDB has of the batch is unknown; but after a full disk it begins a new log, and says
   // no until it has.
-  if (!written.IsNoSpace()) background_->health.fail(written.ToString());
+  if (written.IsNoSpace()) {
+    log_has_error_.store(true);
+  } else {
+    background_->health.fail(written.ToString());
+  }
   return std::unexpected(to_error(written, "write to the log"));
 }
 
@@ -544,6 +548,7 @@ Result<Position> RocksEngine::sync() {
     std::scoped_lock until_written(announcing_);
   }
   if (target <= synced_) return synced_.load();
+  if (log_has_error_.load()) return sync_as_tables(target);
   const auto synced = db_->SyncWAL();
   if (!synced.ok()) {
     sync_failures_.fetch_add(1, std::memory_order_relaxed);
@@ -551,6 +556,26 @@ Result<Position> RocksEngine::sync() {
     background_->health.fail(synced.ToString());
     return std::unexpected(to_error(synced, "sync the log"));
   }
+  syncs_.fetch_add(1, std::memory_order_relaxed);
+  synced_.store(target, std::memory_order_release);
+  return target;
+}
+
+// The disk was full: RocksDB's log file has an error for good, and a sync of it would be an error
+// too (and an abort in builds with assertions, as Debian's is). Its records become durable as
+// tables instead; then the file is forgotten. While there is no room this is no_space, and final
+// for nobody. A write that finds the disk full between the caller's look and its SyncWAL is not
+// seen: nothing of RocksDB's tells before the sync.
+Result<Position> RocksEngine::sync_as_tables(Position target) {
+  rocksdb::Status written = db_->Flush({});
+  // Waits for nothing: it is how RocksDB is made to drop log files that it needs no more now.
+  if (written.ok()) written = db_->DisableFileDeletions();
+  if (written.ok()) written = db_->EnableFileDeletions(/*force=*/false);
+  if (!written.ok()) {
+    if (!written.IsNoSpace()) background_->health.fail(written.ToString());
+    return std::unexpected(to_error(written, "write tables"));
+  }
+  log_has_error_.store(false);
   syncs_.fetch_add(1, std::memory_order_relaxed);
   synced_.store(target, std::memory_order_release);
   return target;

@@ -101,6 +101,7 @@ class RocksEngine final : public Engine {
   Result<std::optional<std::string>> first_present(Database database);
 
   Result<void> write(rocksdb::WriteBatch& batch);
+  Result<Position> sync_as_tables(Position target);  // the caller holds syncing_
   State state_of(Database database) const;
   void write_pending(const PendingWrites& writes, Database database, rocksdb::WriteBatch& batch,
                      State& state, UnixMs& first_deadline);
@@ -147,6 +148,7 @@ class RocksEngine final : public Engine {
   std::atomic<std::uint64_t> syncs_ = 0;
   std::atomic<std::uint64_t> sync_failures_ = 0;
   std::atomic<std::uint64_t> written_bytes_ = 0;
+  std::atomic<bool> log_has_error_ = false;  // since the disk was full
   std::atomic<std::uint64_t> disk_reads_ = 0;
   std::atomic<std::uint64_t> cache_hits_ = 0;
   std::atomic<std::uint64_t> corrupt_reads_ = 0;

@@ -262,6 +262,10 @@ TEST_CASE("a full disk refuses writes and passes by itself") {
     CHECK(get(*engine, "key" + std::to_string(written)) == "(absent)");
     CHECK(engine->database_stats(0).keys == static_cast<std::uint64_t>(written) + 1);
     CHECK_FALSE(engine->stats().read_only);
+    if (const auto synced = engine->sync(); !synced) {
+      CHECK(synced.error().code() == Code::no_space);
+    }
+    CHECK_FALSE(engine->stats().read_only);
 
     std::filesystem::remove(ballast);
     // RocksDB looks every five seconds.
@@ -270,7 +274,11 @@ TEST_CASE("a full disk refuses writes and passes by itself") {
       if (!last) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
     REQUIRE_MESSAGE(last, last.error().message());
-    REQUIRE(engine->sync());
+    for (int round = 0; round < 3; ++round) {
+      REQUIRE(engine->sync());
+      CHECK(engine->synced() == engine->committed());
+      REQUIRE(set(*engine, "round", std::to_string(round)));
+    }
     for (int i = 0; i < written; ++i) {
       REQUIRE(get(*engine, "key" + std::to_string(i)) == incompressible(i));
     }
