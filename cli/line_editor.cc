@@ -69,6 +69,8 @@ class InterruptWhileWaiting {
   struct sigaction action_before_ = {};
 };
 
+constexpr wchar_t end_key = L'\x04';  // Ctrl-D
+
 // As libedit's own, but with SIGINT open only while it waits: 1, 0 at the end, -1 with errno.
 int read_character(EditLine* /*editor*/, wchar_t* character) {
   sigset_t open = {};
@@ -81,6 +83,13 @@ int read_character(EditLine* /*editor*/, wchar_t* character) {
     char byte = 0;
     const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
     if (got <= 0) return static_cast<int>(got);
+    if (byte == '\0') {
+      // A Ctrl-D that was typed ahead, between two prompts: the terminal was in line mode and took
+      // it for an end of file, which is a NUL to who reads it in raw mode. To libedit it would set
+      // the mark, and no Ctrl-D after it would end the prompt.
+      *character = end_key;
+      return 1;
+    }
     const std::size_t used = std::mbrtowc(character, &byte, 1, &state);
     if (used == static_cast<std::size_t>(-2)) continue;  // a part of a character
     if (used == static_cast<std::size_t>(-1)) {

@@ -546,6 +546,17 @@ class Tools(harness.ServerTestCase):
                 self.assertEqual(DONE, terminal.wait())
             self.assertEqual(b"here\n", self.run_client("get", "k", "--db", "5", port=server.port))
 
+    def test_a_ctrl_d_typed_before_the_prompt_is_there_ends_it_too(self):
+        if not self.has_libedit():
+            self.skipTest("built without libedit")
+        with Terminal(["repl"], self.server.port, self.folder) as terminal:
+            terminal.write(b"\x04")  # the terminal is still in line mode
+            self.assertEqual(DONE, terminal.wait())
+        with Terminal(["repl"], self.server.port, self.folder) as terminal:
+            terminal.read_until(b"> ")
+            terminal.write(b"\0")  # what raw mode makes of one that came in line mode
+            self.assertEqual(DONE, terminal.wait())
+
     def has_libedit(self):
         return b"libedit" in harness.run("ldd", CLIENT).stdout
 
