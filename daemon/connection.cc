@@ -10,7 +10,7 @@
 #include "daemon/acl/accounts.h"
 #include "daemon/cold_reads.h"
 #include "daemon/command_table.h"
-#include "daemon/durability.h"
+#include "daemon/commands/arguments.h"
 #include "daemon/lane.h"
 #include "daemon/log.h"
 #include "daemon/operations.h"
@@ -178,14 +178,21 @@ Task<void> Connection::serve() {
     if (lost_) break;
 
     Parking::Reached reached(worker_.parking(), position_);
-    const bool promised = co_await reached;  // parked; no thread waits
-    if (!promised) break;                    // cannot promise: close without a reply
+    const auto promised = co_await reached;           // parked; no thread waits
+    if (promised == Parking::Outcome::failed) break;  // cannot promise: close without a reply
 
     if (const auto delay = penalty(); delay > 0ms) {
       Pause pause(*this, delay);
       co_await pause;
     }
     release();  // the replies leave at the end of this iteration
+    if (client_.sync_wait) {
+      Parking::Reached synced(worker_.parking(), worker_.services().engine.committed(),
+                              client_.sync_wait->timeout);
+      const auto outcome = co_await synced;
+      answer_sync_wait(outcome);
+      release();
+    }
     if (step == Step::ended || client_.close_after_reply) break;
 
     Drained drained(*this, limits::unsent_bytes_high);
@@ -331,7 +338,7 @@ Connection::Step Connection::answer_ready() {
       return Step::needs_pool;
     }
     consume(outcome.consumed);
-    if (client_.auth_failures > penalized_failures_) {
+    if (client_.auth_failures > penalized_failures_ || client_.sync_wait) {
       make_stable();
       return Step::paused;
     }
@@ -437,6 +444,18 @@ std::chrono::milliseconds Connection::penalty() {
   penalized_failures_ = client_.auth_failures;
   if (!failed_again) return 0ms;
   return std::min(std::chrono::milliseconds(50) * client_.auth_failures, 1000ms);
+}
+
+// WAITAOF: whether what was committed before is synced, and how many replicas have it.
+void Connection::answer_sync_wait(Parking::Outcome outcome) {
+  const bool wanted = client_.sync_wait->answered;
+  client_.sync_wait.reset();
+  if (!wanted) return;
+  resp::ReplyWriter reply(client_.output, client_.version);
+  if (outcome == Parking::Outcome::failed) return reply.error(texts::sync_failed);
+  reply.array(2);
+  reply.integer(outcome == Parking::Outcome::synced ? 1 : 0);
+  reply.integer(0);
 }
 
 // --- Input -----------------------------------------------------------------------------------

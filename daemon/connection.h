@@ -23,6 +23,7 @@
 #include <uv.h>
 
 #include "daemon/client.h"
+#include "daemon/durability.h"
 #include "daemon/executor.h"
 #include "daemon/limits.h"
 #include "protocol/async/task.h"
@@ -94,6 +95,7 @@ class Connection {
   void put_back_unexecuted(const BatchEntry& entry);
   bool refuse_http(const Request& request);
   std::chrono::milliseconds penalty();
+  void answer_sync_wait(Parking::Outcome outcome);
 
   // Input
   std::string_view unread() const;
@@ -145,7 +147,7 @@ class Connection {
 
   // Execution
   Client client_;
-  Position position_ = 0;  // what the replies in client_.output depend on
+  Position position_ = 0;  // what must be synced before the replies in client_.output leave
   std::vector<Request> requests_;
   std::vector<std::size_t> request_ends_;  // offsets in input_
   std::vector<std::string_view> words_;    // of requests_
