@@ -159,6 +159,7 @@ Task<void> Connection::serve() {
   const bool started = start();
   while (started && !over()) {
     const Step step = answer_ready();
+    stranger_ = !client_.authenticated;
     if (step == Step::ended) arrived_ = {};  // nothing more of it will be looked at
     if (step == Step::needs_pool) {
       BatchEntry entry{&client_, &worker_.metrics(), {}};
@@ -195,7 +196,7 @@ Task<void> Connection::serve() {
     }
     if (step == Step::ended || client_.close_after_reply) break;
 
-    Drained drained(*this, limits::unsent_bytes_high);
+    Drained drained(*this, client_.authenticated ? limits::unsent_bytes_high : 0);
     co_await drained;  // a slow reader slows only itself
 
     if (step == Step::held) {
@@ -234,6 +235,7 @@ Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> sha
       client_(std::move(shared)) {
   client_.account = worker.services().accounts.default_account();
   client_.authenticated = worker.services().accounts.default_is_open();
+  stranger_ = !client_.authenticated;
   client_.mailbox = std::make_shared<Mailbox>(&worker.mailroom(), this, client_.shared);
   client_.shared->mailbox = client_.mailbox;
 }
@@ -300,7 +302,8 @@ Connection::Step Connection::answer_ready() {
     if (input_.empty() && arrived_.empty()) take_backlog();
     if (over() || client_.close_after_reply) return Step::ended;
     if (answered == limits::step_requests_max ||
-        client_.output.size() >= limits::step_output_bytes) {
+        client_.output.size() >= (client_.authenticated ? limits::step_output_bytes
+                                                        : limits::unauthenticated_output_bytes)) {
       make_stable();
       return Step::paused;
     }
@@ -514,9 +517,11 @@ void Connection::resume_reading() {
       reinterpret_cast<uv_stream_t*>(&socket_),
       [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
         // Reads are synchronous, so one buffer serves the whole loop.
-        const std::span<char> shared =
-            static_cast<Connection*>(handle->data)->worker_.read_buffer();
-        *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(shared.size()));
+        auto* const self = static_cast<Connection*>(handle->data);
+        const std::span<char> shared = self->worker_.read_buffer();
+        const std::size_t size =
+            self->stranger_ ? limits::unauthenticated_read_bytes : shared.size();
+        *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(size));
       },
       [](uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
         if (size != 0) static_cast<Connection*>(stream->data)->on_read(size, buffer->base);
@@ -543,7 +548,7 @@ void Connection::on_read(ssize_t size, const char* data) {
   worker_.metrics().net_input_bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
   if (waiting_ != Waiting::input) {
     backlog_.append(bytes);
-    if (backlog_.size() >= limits::backlog_bytes_max) stop_reading();
+    if (backlog_.size() >= limits::backlog_bytes_max || stranger_) stop_reading();
     return;
   }
   if (input_.empty()) {
@@ -564,7 +569,10 @@ bool Connection::within_limits() {
     log_warning("client {}: closed: its request exceeds client-query-buffer-limit",
                 client_.shared->address);
   } else if (!client_.authenticated && held > limits::unauthenticated_input_bytes_max) {
-    log_warning("client {}: closed: too much input before AUTH", client_.shared->address);
+    static RateLimit once_a_second(1s);
+    if (once_a_second.admit()) {
+      log_warning("client {}: closed: too much input before AUTH", client_.shared->address);
+    }
   } else {
     return within_memory();
   }

@@ -133,6 +133,7 @@ class Connection {
   bool lost_ = false;           // nothing more is sent
   bool end_of_stream_ = false;  // the peer sends no more
   bool reading_ = false;
+  bool stranger_ = false;  // had not authenticated when its last requests were looked at
   Clock::time_point last_active_;
   std::optional<Clock::time_point> ends_by_;  // set when the last replies are being sent
 
