@@ -236,6 +236,7 @@ TEST_CASE("CONFIG GET shows the rules that CONFIG SET has replaced") {
 
 TEST_CASE("CONFIG REWRITE puts all rules into one line, and leaves lines that say the same") {
   Config started = with(SyncPolicy::no, "a: sync b: kernel");
+  started.maxclients = 10;
   const std::string before =
       "durability-prefix b: kernel\nmaxclients 10\ndurability-prefix \"a:\" sync\n";
   CHECK(rewritten_config(before, started, started) == before);
