@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/durability_level.h"
 #include "daemon/pubsub.h"
 #include "daemon/tracking.h"
 #include "protocol/resp/reply_writer.h"
@@ -45,6 +47,7 @@ struct ClientShared {
   std::atomic<std::uint64_t> input_bytes{0};
   std::atomic<std::uint64_t> output_bytes{0};
   std::atomic<std::uint64_t> commands{0};
+  std::atomic<Durability> durability{Durability::unsaid};  // CLIENT DURABILITY
   std::atomic<bool> kill{false};  // set by CLIENT KILL; the connection closes itself
   std::atomic<std::int64_t> redirect{
       -1};  // of CLIENT TRACKING; 0: to itself, -1: it does not track
@@ -110,6 +113,16 @@ struct Client {
     std::optional<KeyInfo> seen = std::nullopt;
   };
   std::vector<Watched> watched;
+
+  // What the connection has asked for; ClientShared has the same.
+  Durability durability = Durability::unsaid;
+
+  // WAITAOF: requests behind it wait until what is committed is synced. The connection answers.
+  struct SyncWait {
+    std::chrono::milliseconds timeout{0};  // 0: none
+    bool answered = true;                  // false: CLIENT REPLY says no
+  };
+  std::optional<SyncWait> sync_wait;
 
   // CLIENT REPLY
   enum class Replies : std::uint8_t { on, off, skip_next, skip_this };

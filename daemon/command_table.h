@@ -21,7 +21,7 @@ class Context;
 // The words of a request; args[0] is the command's name as the client wrote it.
 using Args = std::span<const std::string_view>;
 
-// Answers exactly one reply.
+// Answers exactly one reply, or leaves that to the connection (Client::sync_wait).
 using Handler = void (*)(Context& context, Args args, resp::ReplyWriter& reply);
 
 enum Flags : std::uint32_t {

@@ -133,9 +133,10 @@ class ConfigSyntax : public CLI::Config {
     if (option == nullptr) return "unknown directive '" + escaped(line.name) + "'";
     if (line.words.empty()) return line.name + " needs a value";
     if (line.words.size() > 1 && option->words_max == 1) return line.name + " takes one value";
-    std::string value = joined(line.words);
+    std::string value = option_value(*option, line.words);
     if (auto mistake = option->set(scratch, value)) return line.name + ": " + *mistake;
-    values[option->name] = std::move(value);
+    std::string& whole = values[option->name];
+    whole = option->repeated == Repeated::adds_up && !whole.empty() ? whole + " " + value : value;
     return std::nullopt;
   }
 

@@ -51,8 +51,9 @@ struct Config {
   std::string engine;  // empty: the one that wrote the directory, else "kvs"
   std::filesystem::path dir = ".";
   SyncPolicy sync = SyncPolicy::everysec;
-  unsigned threads = 0;     // worker loops; 0: one per core
-  unsigned io_threads = 0;  // libuv's pool; 0: threads + 4
+  std::string durability_prefix;  // PrefixRules, as it shows them
+  unsigned threads = 0;           // worker loops; 0: one per core
+  unsigned io_threads = 0;        // libuv's pool; 0: threads + 4
 
   std::string requirepass;         // empty: none
   std::filesystem::path aclfile;   // users; empty: none

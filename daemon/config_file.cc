@@ -9,6 +9,8 @@
 #include <iterator>
 #include <optional>
 
+#include "daemon/monitors.h"
+
 namespace kvs::daemon {
 namespace {
 
@@ -170,6 +172,12 @@ Result<std::vector<std::string>> split_words(std::string_view line) {
     }
     words.push_back(std::move(word));
   }
+}
+
+std::string config_word(std::string_view word) {
+  const bool plain = !word.empty() && word.find_first_of("\"'#\\ \t\r\n\v\f") == word.npos &&
+                     word.find('\0') == word.npos;
+  return plain ? std::string(word) : quoted_text(word);
 }
 
 Result<std::vector<Directive>> read_directives(std::istream& input, const std::string& file) {

@@ -41,4 +41,7 @@ Result<std::vector<Directive>> read_directives(std::istream& input, const std::s
 // Errors: invalid (unbalanced quotes, or text glued to a closing quote).
 Result<std::vector<std::string>> split_words(std::string_view line);
 
+// `word` as a line would say it: in quotes where it must be.
+std::string config_word(std::string_view word);
+
 }  // namespace kvs::daemon

@@ -10,6 +10,8 @@
 #include <climits>
 #include <fmt/format.h>
 
+#include "daemon/config_file.h"
+#include "daemon/durability_level.h"
 #include "daemon/log.h"
 #include "daemon/notifications.h"
 #include "storage/limits.h"
@@ -165,6 +167,16 @@ struct Sync {
   static std::string show(const Config& config) { return std::string(to_string(config.sync)); }
 };
 
+struct DurabilityRules {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto rules = PrefixRules::parse(value);
+    if (!rules) return expected("prefixes, each followed by kernel or sync", value);
+    config.durability_prefix = rules->text();
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.durability_prefix; }
+};
+
 struct ColdReads {
   static SetResult set(Config& config, std::string_view value) {
     for (auto method :
@@ -292,8 +304,9 @@ struct Level {
 
 template <class Kind>
 constexpr ConfigOption row(std::string_view name, std::string_view argument, std::string_view group,
-                           std::string_view help, unsigned words_max = 1) {
-  return {name, argument, group, help, words_max, Kind::set, Kind::show};
+                           std::string_view help, unsigned words_max = 1,
+                           Repeated repeated = Repeated::last_wins) {
+  return {name, argument, group, help, words_max, Kind::set, Kind::show, repeated};
 }
 
 constexpr std::string_view storage_group = "Storage";
@@ -319,6 +332,13 @@ constexpr std::array options{
         "When a write is acknowledged: after its fdatasync (always), or once the kernel has it, "
         "which survives SIGKILL but not a power cut, with an fdatasync every second (everysec) or "
         "when the kernel pleases (no)."),
+    row<DurabilityRules>(
+        "durability-prefix", "PREFIX kernel|sync", storage_group,
+        "When a reply about keys with this prefix leaves, whatever --sync says: once the kernel "
+        "has "
+        "what it depends on (kernel), or after an fdatasync (sync). May be given many times; the "
+        "longest prefix decides, and an empty one is every key's.",
+        2, Repeated::adds_up),
     row<Size<&Config::cache_size, 0>>(
         "cache-size", "SIZE", storage_group,
         "Memory for values that were read or written lately; 0: none."),
@@ -439,6 +459,17 @@ const ConfigOption* find_config_option(std::string_view name) {
   const auto found = std::find_if(options.begin(), options.end(),
                                   [&](const ConfigOption& option) { return option.name == name; });
   return found == options.end() ? nullptr : &*found;
+}
+
+std::string option_value(const ConfigOption& option, const std::vector<std::string>& words) {
+  if (words.size() == 1 || option.repeated == Repeated::last_wins) {
+    return fmt::format("{}", fmt::join(words, " "));
+  }
+  std::string value;
+  for (const std::string& word : words) {
+    value.append(value.empty() ? "" : " ").append(config_word(word));
+  }
+  return value;
 }
 
 std::string environment_name(const ConfigOption& option) {

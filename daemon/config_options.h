@@ -11,10 +11,17 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/config.h"
 
 namespace kvs::daemon {
+
+// What is to be made of an option that is given more than once.
+enum class Repeated : std::uint8_t {
+  last_wins,
+  adds_up,  // the value is all their words, each quoted where it must be
+};
 
 struct ConfigOption {
   std::string_view name;      // as on the command line, without dashes, and in a config file
@@ -26,7 +33,11 @@ struct ConfigOption {
   std::optional<std::string> (*set)(Config& config, std::string_view value);
   // The field as `set` would take it; "" when an empty value means "not set".
   std::string (*show)(const Config& config);
+  Repeated repeated = Repeated::last_wins;
 };
+
+// The words of a line as a value that `set` takes. A single word is one already.
+std::string option_value(const ConfigOption& option, const std::vector<std::string>& words);
 
 // All options, in the order of --help.
 std::span<const ConfigOption> config_options();

@@ -10,7 +10,7 @@
 #include "daemon/acl/accounts.h"
 #include "daemon/cold_reads.h"
 #include "daemon/command_table.h"
-#include "daemon/durability.h"
+#include "daemon/commands/arguments.h"
 #include "daemon/lane.h"
 #include "daemon/log.h"
 #include "daemon/operations.h"
@@ -159,6 +159,7 @@ Task<void> Connection::serve() {
   const bool started = start();
   while (started && !over()) {
     const Step step = answer_ready();
+    stranger_ = !client_.authenticated;
     if (step == Step::ended) arrived_ = {};  // nothing more of it will be looked at
     if (step == Step::needs_pool) {
       BatchEntry entry{&client_, &worker_.metrics(), {}};
@@ -178,17 +179,24 @@ Task<void> Connection::serve() {
     if (lost_) break;
 
     Parking::Reached reached(worker_.parking(), position_);
-    const bool promised = co_await reached;  // parked; no thread waits
-    if (!promised) break;                    // cannot promise: close without a reply
+    const auto promised = co_await reached;           // parked; no thread waits
+    if (promised == Parking::Outcome::failed) break;  // cannot promise: close without a reply
 
     if (const auto delay = penalty(); delay > 0ms) {
       Pause pause(*this, delay);
       co_await pause;
     }
     release();  // the replies leave at the end of this iteration
+    if (client_.sync_wait) {
+      Parking::Reached synced(worker_.parking(), worker_.services().engine.committed(),
+                              client_.sync_wait->timeout);
+      const auto outcome = co_await synced;
+      answer_sync_wait(outcome);
+      release();
+    }
     if (step == Step::ended || client_.close_after_reply) break;
 
-    Drained drained(*this, limits::unsent_bytes_high);
+    Drained drained(*this, client_.authenticated ? limits::unsent_bytes_high : 0);
     co_await drained;  // a slow reader slows only itself
 
     if (step == Step::held) {
@@ -227,6 +235,7 @@ Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> sha
       client_(std::move(shared)) {
   client_.account = worker.services().accounts.default_account();
   client_.authenticated = worker.services().accounts.default_is_open();
+  stranger_ = !client_.authenticated;
   client_.mailbox = std::make_shared<Mailbox>(&worker.mailroom(), this, client_.shared);
   client_.shared->mailbox = client_.mailbox;
 }
@@ -293,7 +302,8 @@ Connection::Step Connection::answer_ready() {
     if (input_.empty() && arrived_.empty()) take_backlog();
     if (over() || client_.close_after_reply) return Step::ended;
     if (answered == limits::step_requests_max ||
-        client_.output.size() >= limits::step_output_bytes) {
+        client_.output.size() >= (client_.authenticated ? limits::step_output_bytes
+                                                        : limits::unauthenticated_output_bytes)) {
       make_stable();
       return Step::paused;
     }
@@ -331,7 +341,7 @@ Connection::Step Connection::answer_ready() {
       return Step::needs_pool;
     }
     consume(outcome.consumed);
-    if (client_.auth_failures > penalized_failures_) {
+    if (client_.auth_failures > penalized_failures_ || client_.sync_wait) {
       make_stable();
       return Step::paused;
     }
@@ -439,6 +449,18 @@ std::chrono::milliseconds Connection::penalty() {
   return std::min(std::chrono::milliseconds(50) * client_.auth_failures, 1000ms);
 }
 
+// WAITAOF: whether what was committed before is synced, and how many replicas have it.
+void Connection::answer_sync_wait(Parking::Outcome outcome) {
+  const bool wanted = client_.sync_wait->answered;
+  client_.sync_wait.reset();
+  if (!wanted) return;
+  resp::ReplyWriter reply(client_.output, client_.version);
+  if (outcome == Parking::Outcome::failed) return reply.error(texts::sync_failed);
+  reply.array(2);
+  reply.integer(outcome == Parking::Outcome::synced ? 1 : 0);
+  reply.integer(0);
+}
+
 // --- Input -----------------------------------------------------------------------------------
 
 std::string_view Connection::unread() const {
@@ -495,9 +517,11 @@ void Connection::resume_reading() {
       reinterpret_cast<uv_stream_t*>(&socket_),
       [](uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
         // Reads are synchronous, so one buffer serves the whole loop.
-        const std::span<char> shared =
-            static_cast<Connection*>(handle->data)->worker_.read_buffer();
-        *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(shared.size()));
+        auto* const self = static_cast<Connection*>(handle->data);
+        const std::span<char> shared = self->worker_.read_buffer();
+        const std::size_t size =
+            self->stranger_ ? limits::unauthenticated_read_bytes : shared.size();
+        *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(size));
       },
       [](uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
         if (size != 0) static_cast<Connection*>(stream->data)->on_read(size, buffer->base);
@@ -524,7 +548,7 @@ void Connection::on_read(ssize_t size, const char* data) {
   worker_.metrics().net_input_bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
   if (waiting_ != Waiting::input) {
     backlog_.append(bytes);
-    if (backlog_.size() >= limits::backlog_bytes_max) stop_reading();
+    if (backlog_.size() >= limits::backlog_bytes_max || stranger_) stop_reading();
     return;
   }
   if (input_.empty()) {
@@ -545,7 +569,10 @@ bool Connection::within_limits() {
     log_warning("client {}: closed: its request exceeds client-query-buffer-limit",
                 client_.shared->address);
   } else if (!client_.authenticated && held > limits::unauthenticated_input_bytes_max) {
-    log_warning("client {}: closed: too much input before AUTH", client_.shared->address);
+    static RateLimit once_a_second(1s);
+    if (once_a_second.admit()) {
+      log_warning("client {}: closed: too much input before AUTH", client_.shared->address);
+    }
   } else {
     return within_memory();
   }

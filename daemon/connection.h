@@ -23,6 +23,7 @@
 #include <uv.h>
 
 #include "daemon/client.h"
+#include "daemon/durability.h"
 #include "daemon/executor.h"
 #include "daemon/limits.h"
 #include "protocol/async/task.h"
@@ -94,6 +95,7 @@ class Connection {
   void put_back_unexecuted(const BatchEntry& entry);
   bool refuse_http(const Request& request);
   std::chrono::milliseconds penalty();
+  void answer_sync_wait(Parking::Outcome outcome);
 
   // Input
   std::string_view unread() const;
@@ -131,6 +133,7 @@ class Connection {
   bool lost_ = false;           // nothing more is sent
   bool end_of_stream_ = false;  // the peer sends no more
   bool reading_ = false;
+  bool stranger_ = false;  // had not authenticated when its last requests were looked at
   Clock::time_point last_active_;
   std::optional<Clock::time_point> ends_by_;  // set when the last replies are being sent
 
@@ -145,7 +148,7 @@ class Connection {
 
   // Execution
   Client client_;
-  Position position_ = 0;  // what the replies in client_.output depend on
+  Position position_ = 0;  // what must be synced before the replies in client_.output leave
   std::vector<Request> requests_;
   std::vector<std::size_t> request_ends_;  // offsets in input_
   std::vector<std::string_view> words_;    // of requests_

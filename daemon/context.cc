@@ -40,6 +40,7 @@ Result<std::optional<KeyInfo>> Context::find(std::string_view key) {
 }
 
 Result<std::optional<KeyInfo>> Context::find(Database database, std::string_view key) {
+  depends_on(key);
   auto found = keys_.session != nullptr ? keys_.session->find({database, key}, keys_.access)
                                         : services.engine.find({database, key}, keys_.access);
   note(keys_, services.engine, found);
@@ -54,6 +55,7 @@ Result<std::optional<KeyInfo>> Context::get(std::string_view key, std::string& v
 Result<std::optional<KeyInfo>> Context::get(Database database, std::string_view name,
                                             std::string& value) {
   const Key key{database, name};
+  depends_on(name);
   if (reply_too_long()) return fail(Code::too_large, "the reply exceeds its limit");
   Reader& reader = keys_.session != nullptr ? static_cast<Reader&>(*keys_.session)
                                             : static_cast<Reader&>(services.engine);
@@ -86,6 +88,7 @@ void Context::put(std::string_view key, std::string_view value, UnixMs expire_at
 void Context::put(Database database, std::string_view key, std::string_view value,
                   UnixMs expire_at) {
   assert(keys_.session != nullptr);
+  depends_on(key);
   notify_if_new({database, key});
   keys_.session->put({database, key}, value, expire_at);
   services.watches.touch({database, key});
@@ -98,6 +101,7 @@ void Context::remove(std::string_view key) {
 
 void Context::remove(Database database, std::string_view key) {
   assert(keys_.session != nullptr);
+  depends_on(key);
   keys_.session->remove({database, key});
   services.watches.touch({database, key});
   note_change(key);
@@ -105,6 +109,7 @@ void Context::remove(Database database, std::string_view key) {
 
 void Context::clear(Database database) {
   assert(keys_.session != nullptr);
+  depends_on_everything();
   keys_.session->clear(database);
   services.watches.touch_database(database);
   if (keys_.changed != nullptr && services.operations.tracking.anyone()) {
@@ -136,6 +141,7 @@ void Context::remember_keys(const Command& command, Args args) {
 
 void Context::run_handler(const Command& command, Args args, resp::ReplyWriter& reply) {
   if (client.tracking.on) remember_keys(command, args);
+  keys_.asked = client.durability;
   const auto began = std::chrono::steady_clock::now();
   command.handler(*this, args, reply);
   if (keys_.would_block) return;  // it will run again
@@ -164,6 +170,26 @@ bool Context::may_look_at_all_keys() {
 // What commands on all keys answer depends on everything that was committed when they had looked.
 void Context::depends_on_everything() {
   keys_.position = std::max(keys_.position, services.engine.committed());
+  keys_.durability =
+      std::max(keys_.durability, services.settings.durability_of_all_keys(keys_.asked));
+}
+
+// The strongest of the keys decides for the whole reply.
+void Context::depends_on(std::string_view name) {
+  if (keys_.durability == Durability::sync) return;
+  keys_.durability = services.settings.durability_of_key(keys_.asked, name);
+}
+
+void Context::ask_for(Durability durability) {
+  keys_.asked = std::max(keys_.asked, durability);
+}
+
+bool Context::all_synced() const {
+  return !has_pending_writes() && services.engine.synced() >= services.engine.committed();
+}
+
+bool Context::may_wait() const {
+  return !keys_.in_transaction;
 }
 
 bool Context::has_pending_writes() const {

@@ -94,6 +94,14 @@ class Context {
   void notify(std::uint32_t event_class, std::string_view event, Database database,
               std::string_view key);
 
+  // The command that runs wants its reply to be at least so safe. Before it looks at keys.
+  void ask_for(Durability durability);
+
+  // Is everything that is committed, and that this batch is about to commit, synced?
+  bool all_synced() const;
+  // May the command that runs wait? Not inside EXEC.
+  bool may_wait() const;
+
   // Wall clock, read once per command (once per transaction inside EXEC).
   UnixMs now() const noexcept { return now_; }
 
@@ -113,6 +121,7 @@ class Context {
   bool reply_too_long();
   bool may_look_at_all_keys();
   void depends_on_everything();
+  void depends_on(std::string_view name);
   bool has_pending_writes() const;
   void notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key);
   void notify_if_new(Key key);

@@ -31,9 +31,11 @@ struct Context::Keys {
   std::chrono::nanoseconds took{0};
   bool in_transaction = false;  // EXEC is running: a failed commit takes its messages along
 
-  // What the replies depend on: nothing may leave before this position is safe.
+  // What the replies depend on, and how safe that must be before they leave.
   Position position = 0;
-  bool would_block = false;  // a read was refused: run the command on the pool
+  Durability durability = Durability::kernel;
+  Durability asked = Durability::unsaid;  // by the command that runs, or its connection
+  bool would_block = false;               // a read was refused: run the command on the pool
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
 };

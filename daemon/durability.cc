@@ -36,10 +36,15 @@ void SyncTurn::sync() {
   log_error("cannot sync the log, writes are refused from now on: {}", synced.error().message());
 }
 
-Parking::Parking(uv::Loop& loop, SyncTurn& turn, const Settings& settings, Gate& gate)
+std::size_t SyncTurn::waiting() const noexcept {
+  std::size_t sum = 0;
+  for (const Parking* parking : parkings_) sum += parking->waiting();
+  return sum;
+}
+
+Parking::Parking(uv::Loop& loop, SyncTurn& turn, Gate& gate)
     : loop_(loop),
       turn_(turn),
-      settings_(settings),
       gate_(gate),
       sync_(
           loop, [this] { turn_.sync(); },
@@ -57,7 +62,18 @@ void Parking::park(Reached& reached) {
   assert(loop_.on_this_thread());
   parked_.push_back(&reached);
   waiting_.store(parked_.size());
+  if (reached.timeout_.count() > 0) {
+    reached.timer_ = std::make_unique<uv::Timer>(loop_, [this, &reached] { give_up(reached); });
+    reached.timer_->start_once(reached.timeout_);
+  }
   start_sync_if_free();
+}
+
+void Parking::give_up(Reached& reached) {
+  std::erase(parked_, &reached);
+  waiting_.store(parked_.size());
+  reached.outcome_ = Outcome::timed_out;
+  reached.waiter_.resume();
 }
 
 void Parking::look() {
@@ -66,12 +82,12 @@ void Parking::look() {
   const bool hopeless = turn_.failed();
   std::vector<Reached*> released;
   for (Reached* reached : before) {
-    const bool safe = may_leave(reached->position_);
+    const bool safe = is_synced(reached->position_);
     if (!safe && !hopeless) {
       parked_.push_back(reached);
       continue;
     }
-    reached->failed_ = !safe;
+    if (!safe) reached->outcome_ = Outcome::failed;
     released.push_back(reached);
   }
   waiting_.store(parked_.size());

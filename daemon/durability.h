@@ -1,22 +1,24 @@
-// durability.h - parks connections until the log position their replies depend on is safe.
+// durability.h - parks connections until the log position their replies depend on is synced.
 //
-// Under `always` a reply leaves after fdatasync. One sync is in flight for the whole server; it
-// covers every frame written before it started, and while it runs the loops go on writing frames:
-// the next sync covers all of those (group commit). Whoever parks starts a sync if none is in
-// flight; whoever ends one wakes every loop that has somebody parked, and the first of them that
-// still has waiters starts the next.
+// Which replies must wait is the executor's to say (durability_level.h): all of them under
+// `--sync always`, those of connections, commands and keys that asked for it otherwise. One sync is
+// in flight for the whole server; it covers every frame written before it started, and while it
+// runs the loops go on writing frames: the next sync covers all of those (group commit). Whoever
+// parks starts a sync if none is in flight; whoever ends one wakes every loop that has somebody
+// parked, and the first of them that still has waiters starts the next.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <coroutine>
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include "daemon/settings.h"
 #include "protocol/async/gate.h"
 #include "protocol/uv/loop.h"
 #include "protocol/uv/pool_work.h"
+#include "protocol/uv/timer.h"
 #include "storage/engine.h"
 
 namespace kvs::daemon {
@@ -44,6 +46,9 @@ class SyncTurn {
   // (null: the caller has none), which looks for itself. Any loop's thread.
   void finished(const Parking* own);
 
+  // How many connections wait for a sync. Any thread.
+  std::size_t waiting() const noexcept;
+
   // A failed sync is final: nobody who waits for one can be helped any more. Any thread.
   bool failed() const noexcept { return failed_.load(); }
 
@@ -61,50 +66,61 @@ class SyncTurn {
 class Parking {
  public:
   // `gate` is entered while this loop runs a sync: the loop must not end then.
-  Parking(uv::Loop& loop, SyncTurn& turn, const Settings& settings, Gate& gate);
+  Parking(uv::Loop& loop, SyncTurn& turn, Gate& gate);
 
-  // Resumes on the loop's thread once replies that depend on `position` may leave; the result is
-  // false when that has become impossible (the sync failed): the connection must then be closed
-  // without a reply. Does not suspend when the policy promises no more than has been done.
+  enum class Outcome : std::uint8_t {
+    synced,
+    failed,     // it has become impossible
+    timed_out,  // not yet
+  };
+
+  // Resumes on the loop's thread once `position` is synced, or it is certain that it never will be:
+  // a reply that depends on it can then be given no more. Does not suspend when there is nothing to
+  // wait for. With a `timeout` (0: none) it resumes after that time at the latest.
   class Reached {
    public:
-    Reached(Parking& parking, Position position) : parking_(parking), position_(position) {}
+    Reached(Parking& parking, Position position, std::chrono::milliseconds timeout = {})
+        : parking_(parking), position_(position), timeout_(timeout) {}
     bool await_ready() noexcept {
-      if (parking_.may_leave(position_)) return true;
-      failed_ = parking_.turn_.failed();
-      return failed_;
+      if (parking_.is_synced(position_)) return true;
+      if (!parking_.turn_.failed()) return false;
+      outcome_ = Outcome::failed;
+      return true;
     }
     void await_suspend(std::coroutine_handle<> waiter) {
       waiter_ = waiter;
       parking_.park(*this);
     }
-    bool await_resume() const noexcept { return !failed_; }
+    Outcome await_resume() noexcept {
+      timer_.reset();
+      return outcome_;
+    }
 
    private:
     friend class Parking;
     Parking& parking_;
     Position position_;
+    std::chrono::milliseconds timeout_;
+    std::unique_ptr<uv::Timer> timer_;
     std::coroutine_handle<> waiter_;
-    bool failed_ = false;
+    Outcome outcome_ = Outcome::synced;
   };
 
-  // True when a reply that depends on `position` may leave now.
-  bool may_leave(Position position) const noexcept {
-    return settings_.sync.load(std::memory_order_relaxed) != SyncPolicy::always ||
-           turn_.engine().synced() >= position;
-  }
-
-  bool has_waiters() const noexcept { return waiting_.load() != 0; }  // any thread
-  void wake();                                                        // any thread
+  bool has_waiters() const noexcept { return waiting() != 0; }      // any thread
+  std::size_t waiting() const noexcept { return waiting_.load(); }  // any thread
+  void wake();                                                      // any thread
 
  private:
+  bool is_synced(Position position) const noexcept {
+    return position == 0 || turn_.engine().synced() >= position;
+  }
   void park(Reached& reached);
-  void look();  // resumes who may go; starts a sync for the others
+  void give_up(Reached& reached);  // its time is over
+  void look();                     // resumes who may go; starts a sync for the others
   void start_sync_if_free();
 
   uv::Loop& loop_;
   SyncTurn& turn_;
-  const Settings& settings_;
   Gate& gate_;
   uv::PoolWork sync_;
   std::vector<Reached*> parked_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "daemon/acl/gate.h"
+#include "daemon/commands/arguments.h"
 #include "daemon/commands/session_state.h"
 #include "daemon/context_keys.h"
 #include "daemon/durability.h"
@@ -159,17 +160,22 @@ bool has_queued_writes(const Client& client) {
                      [](const StoredRequest& queued) { return queued.command->has(writes); });
 }
 
-// Raises `position` to what the reply in client.output from `begin` on depends on. When a sync has
-// failed that may never become safe; then the reply is an error, and reads of what is safe go on.
-void vouch(const Services& services, Client& client, std::size_t begin, Position depends_on,
+// Raises `position` to what the reply in client.output from `begin` on must wait for. When a sync
+// has failed that may never become safe; then the reply is an error, and reads of what is safe go
+// on.
+void vouch(const Services& services, Client& client, std::size_t begin, const Context::Keys& keys,
            Position& position) {
-  if (services.sync_turn.failed() && services.settings.sync.load() == SyncPolicy::always &&
-      depends_on > services.engine.synced()) {
+  if (keys.durability != Durability::sync) return;
+  if (services.sync_turn.failed() && keys.position > services.engine.synced()) {
     client.output.resize(begin);
-    return resp::ReplyWriter(client.output, client.version)
-        .error("MISCONF The log could not be synced, what this depends on may be lost");
+    return resp::ReplyWriter(client.output, client.version).error(texts::sync_failed);
   }
-  position = std::max(position, depends_on);
+  position = std::max(position, keys.position);
+}
+
+void forgo_reply(Client& client, std::size_t begin) {
+  client.output.resize(begin);
+  if (client.sync_wait) client.sync_wait->answered = false;
 }
 
 enum class Outcome : std::uint8_t { committed, failed };
@@ -235,7 +241,8 @@ class BatchRun {
       const unsigned failures = client.auth_failures;
       run_request(entry, request);
       ++entry.executed;
-      if (client.auth_failures > failures) break;  // the connection makes the client wait first
+      // The connection makes the client wait first.
+      if (client.auth_failures > failures || client.sync_wait) break;
     }
   }
 
@@ -275,17 +282,17 @@ class BatchRun {
     if (session_ == nullptr) deliver(services_, outbox_, Outcome::committed);
     if (!wants_reply(client)) {
       count(*entry.metrics, request, keys, client, before);
-      client.output.resize(before);
+      forgo_reply(client, before);
       if (session_ != nullptr && session_->pending_bytes() >= limits::session_bytes_soft) commit();
       return;
     }
     if (!provisional) {
-      vouch(services_, client, before, keys.position, entry.position);
+      vouch(services_, client, before, keys, entry.position);
       return count(*entry.metrics, request, keys, client, before);
     }
     count(*entry.metrics, request, keys, client, before);
     // Its position comes with the commit; those of pending records never come to be if that fails.
-    provisional_.push_back({&entry, &request, before, client.output.size()});
+    provisional_.push_back({&entry, &request, before, client.output.size(), keys.durability});
     if (session_->pending_bytes() >= limits::session_bytes_soft) commit();
   }
 
@@ -304,7 +311,8 @@ class BatchRun {
     if (session_ == nullptr) return;
     const Result<Position> committed = session_->commit();
     for (const Provisional& reply : provisional_) {
-      if (committed) reply.entry->position = std::max(reply.entry->position, *committed);
+      if (!committed || reply.durability != Durability::sync) continue;
+      reply.entry->position = std::max(reply.entry->position, *committed);
     }
     if (!committed) {
       session_.reset();
@@ -338,7 +346,7 @@ class BatchRun {
     keys.outbox = &unused;
     keys.metrics = entry.metrics;
     execute(services_, client, request, keys, now_);
-    vouch(services_, client, 0, keys.position, entry.position);
+    vouch(services_, client, 0, keys, entry.position);
     return std::exchange(client.output, std::move(replies));
   }
 
@@ -355,6 +363,7 @@ class BatchRun {
     const Request* request;
     std::size_t begin;  // of the reply in the client's output
     std::size_t end;
+    Durability durability;  // that it must have
   };
 
   Services& services_;
@@ -397,9 +406,9 @@ Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
   }
   deliver(services, outbox, Outcome::committed);
   forget_caching(client, request);
-  vouch(services, client, before, keys.position, position);
+  vouch(services, client, before, keys, position);
   count(metrics, request, keys, client, before);
-  if (!wants_reply(client)) client.output.resize(before);
+  if (!wants_reply(client)) forgo_reply(client, before);
   return Inline::answered;
 }
 
@@ -428,7 +437,7 @@ Inline answer_reads(Services& services, BatchEntry& entry) {
   const unsigned failures = client.auth_failures;
   for (const Request& request : entry.requests) {
     // As the pool puts requests off.
-    if (client.close_after_reply || client.auth_failures > failures ||
+    if (client.close_after_reply || client.auth_failures > failures || client.sync_wait ||
         is_held(services, client, request, wall_clock_ms()) ||
         client.output.size() - output_begin >= limits::step_output_bytes) {
       break;

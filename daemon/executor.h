@@ -36,8 +36,8 @@ struct BatchEntry {
   ReadAhead read_ahead{};  // what they need from the disk, as far as it is there already
 
   // Set by answer_reads and run_batch: replies of requests[0..executed) are at the end of
-  // client->output and may leave once `position` is as safe as the sync policy promises. The rest
-  // (it may be all) was put off, because replies have grown long or the connection ends.
+  // client->output and may leave once `position` is synced (0: at once). The rest (it may be all)
+  // was put off, because replies have grown long or the connection ends or waits.
   std::size_t executed = 0;
   Position position = 0;
 };
@@ -45,8 +45,8 @@ struct BatchEntry {
 enum class Inline : std::uint8_t { answered, needs_pool };
 
 // Runs `request` on the loop thread if nothing in it can wait: its reply is then appended to
-// client.output, and `position` raised to what the reply depends on. Otherwise nothing has
-// happened.
+// client.output, and `position` raised to what must be synced before it leaves. Otherwise nothing
+// has happened.
 Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
                      const Request& request, Position& position,
                      const ReadAhead* read_ahead = nullptr);

@@ -44,8 +44,13 @@ inline constexpr std::size_t request_bytes_per_second_min = 1024;
 inline constexpr std::size_t client_bytes_free = 64 * 1024;
 // Queued commands of one MULTI, in bytes of their words.
 inline constexpr std::size_t transaction_bytes_max = std::size_t{1} << 30;
-// Bytes that a client may send before it has authenticated (S8).
-inline constexpr std::size_t unauthenticated_input_bytes_max = 1 << 20;
+// Before it has authenticated, what is kept for a client stays below 32 KiB in all. An incomplete
+// request: the longest bulk that is taken then (S8), and what goes with it.
+inline constexpr std::size_t unauthenticated_input_bytes_max = 20 * 1024;
+// One read of it; while requests are being executed there is no other.
+inline constexpr std::size_t unauthenticated_read_bytes = 4 * 1024;
+// Replies of one step; the next waits until the client has read them.
+inline constexpr std::size_t unauthenticated_output_bytes = 2 * 1024;
 
 static_assert(read_ahead_bytes_max <= loop_read_ahead_bytes_max);
 static_assert(cold_read_bytes_max <= read_ahead_bytes_max);

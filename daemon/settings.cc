@@ -1,5 +1,6 @@
 #include "daemon/settings.h"
 
+#include <algorithm>
 #include <cassert>
 #include <unistd.h>
 #include <utility>
@@ -37,6 +38,32 @@ Settings::Settings(const Config& config)
       tracking_table_max_keys(config.tracking_table_max_keys) {
   set_password(config.requirepass);
   set_notify_letters(config.notify_keyspace_events);
+  auto rules = PrefixRules::parse(config.durability_prefix);
+  assert(rules);
+  set_prefix_rules(std::move(*rules));
+}
+
+void Settings::set_prefix_rules(PrefixRules rules) {
+  std::unique_lock lock(rules_mutex_);
+  rules_ = std::move(rules);
+  has_rules_.store(!rules_.empty(), std::memory_order_relaxed);
+}
+
+std::string Settings::prefix_rules_text() const {
+  std::shared_lock lock(rules_mutex_);
+  return rules_.text();
+}
+
+Durability Settings::durability_of_key(Durability asked, std::string_view name) const {
+  if (!has_rules_.load(std::memory_order_relaxed)) return or_policy(asked);
+  std::shared_lock lock(rules_mutex_);
+  return or_policy(std::max(asked, rules_.of(name)));
+}
+
+Durability Settings::durability_of_all_keys(Durability asked) const {
+  if (!has_rules_.load(std::memory_order_relaxed)) return or_policy(asked);
+  std::shared_lock lock(rules_mutex_);
+  return std::max(or_policy(asked), rules_.strongest());
 }
 
 void Settings::set_notify_letters(std::string_view letters) {

@@ -4,10 +4,12 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 
 #include "daemon/config.h"
+#include "daemon/durability_level.h"
 
 namespace kvs::daemon {
 
@@ -43,11 +45,28 @@ class Settings {
   void set_notify_letters(std::string_view letters);
   std::string notify_letters() const;
 
+  // What durability-prefix says; replaces all rules.
+  void set_prefix_rules(PrefixRules rules);
+  std::string prefix_rules_text() const;
+  // `asked`, or what the policy promises where nobody has asked.
+  Durability or_policy(Durability asked) const noexcept {
+    if (asked != Durability::unsaid) return asked;
+    return sync.load(std::memory_order_relaxed) == SyncPolicy::always ? Durability::sync
+                                                                      : Durability::kernel;
+  }
+  // How safe what a command shows or changes of key `name`, or of any key, must be before its reply
+  // leaves, when its connection or itself has asked for `asked`. Never unsaid.
+  Durability durability_of_key(Durability asked, std::string_view name) const;
+  Durability durability_of_all_keys(Durability asked) const;
+
   // What requirepass says. Who may log in is decided by acl::Accounts.
   std::string password() const;
   void set_password(std::string password);
 
  private:
+  mutable std::shared_mutex rules_mutex_;
+  PrefixRules rules_;                   // guarded by rules_mutex_
+  std::atomic<bool> has_rules_{false};  // so that without rules no lock is taken
   mutable std::mutex mutex_;
   std::string password_;        // guarded by mutex_
   std::string notify_letters_;  // guarded by mutex_

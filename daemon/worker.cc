@@ -12,7 +12,7 @@ namespace kvs::daemon {
 Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
     : services_(services),
       metrics_(metrics),
-      parking_(loop_, turn, services.settings, gate_),
+      parking_(loop_, turn, gate_),
       lane_(loop_, services, metrics, limits::batch_connections_max),
       slow_lane_(loop_, services, metrics, 1),
       cold_reads_(loop_, services, metrics),

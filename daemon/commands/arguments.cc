@@ -168,6 +168,9 @@ std::optional<StringOptions> string_options(Args args, std::size_t first, Option
       options.only_if_present = true;
     } else if (of_set && is_word(word, "GET")) {
       options.get = true;
+    } else if (of_set && is_word(word, "DURABILITY") && i + 1 < args.size() &&
+               options.durability == Durability::unsaid && parse_durability(args[i + 1])) {
+      options.durability = *parse_durability(args[++i]);
     } else if (of_set && is_word(word, "KEEPTTL") && used_form == nullptr) {
       options.keep_ttl = true;
     } else if (!of_set && is_word(word, "PERSIST") && used_form == nullptr) {

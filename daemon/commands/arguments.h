@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "daemon/command_table.h"
+#include "daemon/durability_level.h"
 #include "protocol/async/result.h"
 #include "protocol/resp/reply_writer.h"
 #include "storage/engine.h"
@@ -20,6 +21,8 @@ inline constexpr std::string_view not_an_integer = "ERR value is not an integer 
 inline constexpr std::string_view not_a_float = "ERR value is not a valid float";
 inline constexpr std::string_view syntax_error = "ERR syntax error";
 inline constexpr std::string_view no_such_key = "ERR no such key";
+inline constexpr std::string_view sync_failed =
+    "MISCONF The log could not be synced, what this depends on may be lost";
 inline constexpr std::string_view database_out_of_range = "ERR DB index is out of range";
 
 }  // namespace texts
@@ -73,7 +76,7 @@ std::optional<UnixMs> deadline_argument(const Expiry& expiry, UnixMs now, std::s
                                         resp::ReplyWriter& reply);
 
 // Reads words [first, ...) as options of SET or GETEX: at most one of EX PX EXAT PXAT and, per
-// command, KEEPTTL or PERSIST; SET also NX or XX, and GET.
+// command, KEEPTTL or PERSIST; SET also NX or XX, GET, and DURABILITY (which Redis has not).
 struct StringOptions {
   std::optional<Expiry> expiry;
   bool keep_ttl = false;
@@ -81,6 +84,7 @@ struct StringOptions {
   bool only_if_absent = false;
   bool only_if_present = false;
   bool get = false;
+  Durability durability = Durability::unsaid;
 };
 enum class OptionsOf : std::uint8_t { set, getex };
 // Answers "syntax error" itself.

@@ -1,7 +1,9 @@
-// client_control.cc - CLIENT PAUSE, UNPAUSE, REPLY, UNBLOCK, NO-EVICT and NO-TOUCH.
+// client_control.cc - CLIENT DURABILITY, PAUSE, UNPAUSE, REPLY, UNBLOCK, NO-EVICT and NO-TOUCH.
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/client_handlers.h"
+#include "daemon/commands/session_state.h"
 #include "daemon/operations.h"
+#include "daemon/settings.h"
 
 namespace kvs::daemon {
 
@@ -48,6 +50,20 @@ void client_reply(Context& context, Args args, ReplyWriter& reply) {
   } else if (client.replies != Replies::off) {
     client.replies = Replies::skip_next;
   }
+}
+
+// CLIENT DURABILITY: the level that is in force where no prefix rule says more.
+// CLIENT DURABILITY KERNEL | SYNC | DEFAULT: asks for one, or leaves it to the server's policy.
+void client_durability(Context& context, Args args, ReplyWriter& reply) {
+  Client& client = context.client;
+  if (args.size() > 3) return reply_wrong_arguments(reply, "client|durability");
+  if (args.size() == 2) {
+    return reply.bulk(to_string(context.services.settings.or_policy(client.durability)));
+  }
+  const auto level = parse_durability(args[2]);
+  if (!level && !is_word(args[2], "DEFAULT")) return reply.error(texts::syntax_error);
+  set_durability(client, level.value_or(Durability::unsaid));
+  reply.ok();
 }
 
 // CLIENT UNBLOCK id [TIMEOUT | ERROR]: no command waits for other clients here, so nobody is.

@@ -20,6 +20,7 @@ void client_unpause(Context& context, Args args, resp::ReplyWriter& reply);
 void client_reply(Context& context, Args args, resp::ReplyWriter& reply);
 void client_unblock(Context& context, Args args, resp::ReplyWriter& reply);
 void client_no_evict(Context& context, Args args, resp::ReplyWriter& reply);
+void client_durability(Context& context, Args args, resp::ReplyWriter& reply);
 void client_no_touch(Context& context, Args args, resp::ReplyWriter& reply);
 
 }  // namespace kvs::daemon

@@ -99,6 +99,7 @@ std::string describe(ClientShared& client, UnixMs now) {
   number("resp", client.protocol.load(std::memory_order_relaxed));
   text("lib-name", library_name);
   text("lib-ver", library_version);
+  text("durability", to_string(client.durability.load(std::memory_order_relaxed)));
   line += '\n';
   return line;
 }
@@ -270,9 +271,12 @@ void client_kill(Context& context, Args args, ReplyWriter& reply) {
 }
 
 void client_help(Context&, Args, ReplyWriter& reply) {
-  constexpr std::array<std::string_view, 49> lines = {
+  constexpr std::array<std::string_view, 52> lines = {
       "CACHING (YES|NO)",
       "    Track the keys of the next command, or not, in OPTIN or OPTOUT mode.",
+      "DURABILITY [KERNEL|SYNC|DEFAULT]",
+      "    Say when replies to the current connection leave: once the kernel has what they depend",
+      "    on, after a sync, or as the server's policy has it. Return what is in force.",
       "GETNAME",
       "    Return the name of the current connection.",
       "GETREDIR",
@@ -336,6 +340,13 @@ constexpr std::array subcommand_rows{
             client_caching,
             {"Says whether the keys of the next command are tracked.", "6.0.0", "connection",
              "O(1)", "<YES | NO>"}},
+    Command{"client|durability",
+            -2,
+            own,
+            no_keys,
+            client_durability,
+            {"Says how safe things must be before the connection is told of them.", "7.0.0",
+             "connection", "O(1)", "[KERNEL | SYNC | DEFAULT]"}},
     Command{"client|getname",
             2,
             own,

@@ -29,6 +29,11 @@ void set_protocol(Client& client, resp::Version version) {
   client.shared->protocol.store(static_cast<unsigned>(version), std::memory_order_relaxed);
 }
 
+void set_durability(Client& client, Durability durability) {
+  client.durability = durability;
+  client.shared->durability.store(durability, std::memory_order_relaxed);
+}
+
 bool set_name(Client& client, std::string_view name, ReplyWriter& reply) {
   if (!is_printable_name(name)) {
     reply.error("ERR Client names cannot contain spaces, newlines or special characters.");
@@ -102,6 +107,7 @@ void reset_command(Context& context, Args, ReplyWriter& reply) {
   if (client.shared->has(ClientShared::monitor_flag)) operations.monitors.remove(*client.mailbox);
   client.shared->clear(~0u);
   client.replies = Client::Replies::on;
+  set_durability(client, Durability::unsaid);
   select_database(client, 0);
   set_protocol(client, resp::Version::resp2);
   acl::become(client, context.services.accounts.default_account());

@@ -22,6 +22,7 @@
 #include "daemon/commands/server_handlers.h"
 #include "daemon/commands/version.h"
 #include "daemon/config.h"
+#include "daemon/durability.h"
 #include "daemon/log.h"
 #include "daemon/memory_limit.h"
 #include "daemon/metrics.h"
@@ -255,6 +256,7 @@ void report_persistence(Context& context, Report& report) {
   if (stats.read_only) report.field("kvs_read_only_reason", stats.read_only_reason);
   report.field("kvs_committed_position", committed);
   report.field("kvs_synced_position", synced);
+  report.field("kvs_sync_waiting_clients", context.services.sync_turn.waiting());
   report.field("kvs_disk_bytes", stats.disk_bytes);
   report.field("kvs_live_bytes", stats.live_bytes);
   report.field("kvs_dead_bytes", stats.dead_bytes);

@@ -272,6 +272,12 @@ Parsed parse_notify_keyspace_events(std::string_view value) {
   return [letters = std::string(value)](Settings& s) { s.set_notify_letters(letters); };
 }
 
+Parsed parse_durability_prefix(std::string_view value) {
+  const auto rules = PrefixRules::parse(value);
+  if (!rules) return wrong(rules.error().message());
+  return [r = *rules](Settings& s) { s.set_prefix_rules(r); };
+}
+
 std::string get_sync(const Services& services) {
   return std::string(to_string(services.settings.sync.load()));
 }
@@ -305,6 +311,8 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"compact-dead-percent", get_config<&Config::compact_dead_percent>},
     {"compact-rate-limit", get_setting<&Settings::compact_rate_limit>, parse_compact_rate_limit},
     {"dir", [](const Services& s) { return std::filesystem::absolute(s.config.dir).string(); }},
+    {"durability-prefix", [](const Services& s) { return s.settings.prefix_rules_text(); },
+     parse_durability_prefix},
     {"engine", [](const Services& s) { return s.engine.stats().engine; }},
     {"io-threads", get_config<&Config::io_threads>},
     {"enable-debug-command",

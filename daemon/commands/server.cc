@@ -40,6 +40,36 @@ void wait_command(Context&, Args args, ReplyWriter& reply) {
   reply.integer(0);
 }
 
+// WAITAOF numlocal numreplicas timeout: is everything that was committed before, by anybody, on
+// stable storage? With numlocal 1 it sees to that, and the connection waits for it. Replicas are
+// not waited for, since there will be none.
+void waitaof_command(Context& context, Args args, ReplyWriter& reply) {
+  const auto local = integer_argument(args[1], reply);
+  if (!local) return;
+  if (*local < 0 || *local > 1) {
+    return reply.error("ERR value is out of range, value must between 0 and 1");
+  }
+  constexpr std::string_view positive = "ERR value is out of range, must be positive";
+  const auto replicas = integer_argument(args[2], reply, positive);
+  if (!replicas) return;
+  if (*replicas < 0) return reply.error(positive);
+  const auto timeout =
+      integer_argument(args[3], reply, "ERR timeout is not an integer or out of range");
+  if (!timeout) return;
+  if (*timeout < 0) return reply.error("ERR timeout is negative");
+  UnixMs until = 0;
+  if (__builtin_add_overflow(context.now(), *timeout, &until)) {
+    return reply.error("ERR timeout is out of range");
+  }
+  if (*local == 1 && context.may_wait()) {
+    context.client.sync_wait = Client::SyncWait{std::chrono::milliseconds(*timeout)};
+    return;
+  }
+  reply.array(2);
+  reply.integer(context.all_synced() ? 1 : 0);
+  reply.integer(0);
+}
+
 void role_command(Context&, Args, ReplyWriter& reply) {
   reply.array(3);
   reply.bulk("master");
@@ -149,6 +179,14 @@ constexpr std::array rows{
             wait_command,
             {"Returns 0: there are no replicas to wait for.", "3.0.0", "generic", "O(1)",
              "numreplicas timeout", "", "request_policy:all_shards response_policy:agg_min"}},
+    Command{
+        "waitaof",
+        4,
+        no_script | connection_family,
+        no_keys,
+        waitaof_command,
+        {"Syncs what was written before, and waits for that.", "7.2.0", "generic", "O(1)",
+         "numlocal numreplicas timeout", "", "request_policy:all_shards response_policy:agg_min"}},
 };
 
 }  // namespace

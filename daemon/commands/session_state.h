@@ -10,6 +10,7 @@
 namespace kvs::daemon {
 
 void select_database(Client& client, Database database);
+void set_durability(Client& client, Durability durability);
 void set_protocol(Client& client, resp::Version version);
 
 // Sets the connection's name, or answers why it cannot be and returns false.

@@ -76,6 +76,7 @@ void get_command(Context& context, Args args, ReplyWriter& reply) {
 void set_command(Context& context, Args args, ReplyWriter& reply) {
   const auto options = string_options(args, 3, OptionsOf::set, reply);
   if (!options) return;
+  context.ask_for(options->durability);
   UnixMs expire_at = never;
   if (options->expiry) {
     const auto deadline = deadline_argument(*options->expiry, context.now(), "set", reply);
@@ -362,7 +363,7 @@ constexpr std::array rows{
             set_command,
             {"Sets a key, whatever it held before.", "1.0.0", "string", "O(1)",
              "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
-             "PXAT unix-time-milliseconds | KEEPTTL]",
+             "PXAT unix-time-milliseconds | KEEPTTL] [DURABILITY <KERNEL | SYNC>]",
              "RW access update variable_flags"}},
     Command{"setex",
             4,

@@ -23,10 +23,12 @@ inline int repetitions(const char* name, int otherwise) {
 
 class Load {
  public:
-  Load(int writers, std::uint64_t seed) {
-    for (int number = 0; number < writers; ++number) {
-      writers_.push_back(
-          std::make_unique<AckedWriter>(number, seed + static_cast<std::uint64_t>(number) * 1000));
+  // The writers of several loads on one server have numbers from different `first` ones on.
+  Load(int writers, std::uint64_t seed, AckedWriter::Asks asks = AckedWriter::Asks::nothing,
+       int first = 0) {
+    for (int number = first; number < first + writers; ++number) {
+      writers_.push_back(std::make_unique<AckedWriter>(
+          number, seed + static_cast<std::uint64_t>(number) * 1000, asks));
     }
   }
   ~Load() { join(); }

@@ -30,8 +30,16 @@ constexpr int cuts_default = 8;
 constexpr int cuts_default = 100;
 #endif
 
-// Servers that sync always lose nothing; the others keep the order of each connection.
-void cut_again_and_again(DiskKind kind, const std::string& sync, AckedWriter::Owed owed, int cuts) {
+// How the clients of a test ask for more than the policy of their server.
+struct Wish {
+  AckedWriter::Asks asks = AckedWriter::Asks::nothing;
+  std::vector<std::string> arguments = {};  // more of the server
+};
+
+// Servers that sync always lose nothing, and neither do clients that ask for a sync; the others
+// keep the order of each connection. Beside those that ask there are always some that do not.
+void cut_again_and_again(DiskKind kind, const std::string& sync, AckedWriter::Owed owed, int cuts,
+                         const Wish& wish = {}) {
   if (const std::string obstacle = loop_disk_obstacle(kind); !obstacle.empty()) {
     MESSAGE("SKIPPED: no power cuts here: ", obstacle);
     std::printf("SKIPPED: no power cuts here: %s\n", obstacle.c_str());
@@ -43,22 +51,28 @@ void cut_again_and_again(DiskKind kind, const std::string& sync, AckedWriter::Ow
   const auto began = std::chrono::steady_clock::now();
   LoopDisk disk(kind);
   // Small segments: rotation and compaction within the few milliseconds that a cycle has.
-  ServerProcess server({.arguments = {"--sync", sync, "--segment-size", "16kb", "--threads", "2"},
-                        .dir = disk.path() / "data"});
-  Load load(4, seed);
+  std::vector<std::string> arguments = {"--sync", sync, "--segment-size", "16kb", "--threads", "2"};
+  arguments.insert(arguments.end(), wish.arguments.begin(), wish.arguments.end());
+  ServerProcess server({.arguments = arguments, .dir = disk.path() / "data"});
+  Load load(4, seed, wish.asks);
+  Load undemanding(sync == "always" ? 0 : 2, seed, AckedWriter::Asks::nothing, 10);
   for (int cut = 0; cut < cuts; ++cut) {
     CAPTURE(cut);
     load.start(server);
+    undemanding.start(server);
     std::this_thread::sleep_for(std::chrono::microseconds(5'000 + random() % 60'000));
     load.cut();
+    undemanding.cut();
     disk.cut_power(random() % 3 == 0 ? LoopDisk::Journal::flushed : LoopDisk::Journal::lost);
     // Some are seen failing, others not even that.
     if (random() % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     server.kill();
     load.join();
+    undemanding.join();
     disk.remount();
     server.restart();
-    const std::string wrong = load.check(server, owed);
+    const std::string wrong =
+        load.check(server, owed) + undemanding.check(server, AckedWriter::Owed::order);
     REQUIRE_MESSAGE(wrong.empty(), wrong, "\nagain: KVS_SEED=", seed);
   }
   CHECK(load.acknowledged() > static_cast<std::uint64_t>(cuts));
@@ -88,4 +102,21 @@ TEST_CASE("a power cut under --sync everysec leaves a state that each client has
 
 TEST_CASE("a power cut under --sync no leaves a state that each client has seen") {
   cut_again_and_again(DiskKind::xfs, "no", AckedWriter::Owed::order, cuts_wanted() / 10 + 3);
+}
+
+TEST_CASE("a power cut under --sync no loses nothing acknowledged to a sync connection") {
+  cut_again_and_again(DiskKind::ext4, "no", AckedWriter::Owed::acknowledged, cuts_wanted() / 5 + 3,
+                      {.asks = AckedWriter::Asks::once});
+}
+
+TEST_CASE("a power cut under --sync everysec loses no SET that asked for a sync") {
+  cut_again_and_again(DiskKind::xfs, "everysec", AckedWriter::Owed::acknowledged,
+                      cuts_wanted() / 5 + 3, {.asks = AckedWriter::Asks::by_each_set});
+}
+
+TEST_CASE("a power cut under --sync no loses no key whose prefix asks for a sync") {
+  // The writers that are owed everything have numbers of one digit.
+  cut_again_and_again(
+      DiskKind::ext4, "no", AckedWriter::Owed::acknowledged, cuts_wanted() / 5 + 3,
+      {.arguments = {"--durability-prefix", "writer sync writer1 kernel writer1: sync"}});
 }

@@ -38,17 +38,22 @@ std::string AckedWriter::value_of(std::uint64_t n) const {
 void AckedWriter::append(std::string& batch, std::uint64_t n) const {
   const Operation what = operation(n);
   const std::string key = key_of(what.key);
+  const auto set = [&](const std::string& name) {
+    return asks_ == Asks::by_each_set
+               ? encode_request({"SET", name, value_of(n), "DURABILITY", "sync"})
+               : encode_request({"SET", name, value_of(n)});
+  };
   switch (what.kind) {
     case Operation::Kind::set:
-      batch += encode_request({"SET", key, value_of(n)});
+      batch += set(key);
       break;
     case Operation::Kind::remove:
       batch += encode_request({"DEL", key});
       break;
     case Operation::Kind::set_two:
       batch += encode_request({"MULTI"});
-      batch += encode_request({"SET", key, value_of(n)});
-      batch += encode_request({"SET", key + ":twin", value_of(n)});
+      batch += set(key);
+      batch += set(key + ":twin");
       batch += encode_request({"EXEC"});
   }
 }
@@ -75,6 +80,10 @@ bool AckedWriter::read_replies(Socket& socket, std::uint64_t n) {
 void AckedWriter::run(Socket socket) {
   refusal_.clear();
   try {
+    if (asks_ == Asks::once && socket.command({"CLIENT", "DURABILITY", "sync"}) != "+OK\r\n") {
+      refusal_ = "CLIENT DURABILITY is refused";
+      return;
+    }
     for (;;) {
       const std::uint64_t first = sent_ + 1;
       const std::uint64_t last = first + mixed(seed_ ^ first) % pipeline_operations_max;
@@ -84,7 +93,7 @@ void AckedWriter::run(Socket socket) {
       socket.send_all(batch);
       for (std::uint64_t n = first; n <= last; ++n) {
         if (!read_replies(socket, n)) return;
-        acked_ = n;
+        if (asks_ != Asks::by_each_set || operation(n).kind != Operation::Kind::remove) acked_ = n;
         ++acknowledged_count_;
       }
     }

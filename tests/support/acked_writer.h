@@ -21,8 +21,16 @@ namespace kvs::test {
 
 class AckedWriter {
  public:
+  // How it asks for a sync before each acknowledgement; what it is owed does not change by that.
+  enum class Asks : std::uint8_t {
+    nothing,      // the server's policy, or its rules, hold
+    once,         // CLIENT DURABILITY sync
+    by_each_set,  // SET ... DURABILITY sync; removals are owed once a set behind them is
+  };
+
   // `number` tells the keys of several writers apart.
-  AckedWriter(int number, std::uint64_t seed) : number_(number), seed_(seed) {}
+  AckedWriter(int number, std::uint64_t seed, Asks asks = Asks::nothing)
+      : number_(number), seed_(seed), asks_(asks) {}
 
   // Writes until the connection ends or a reply is not the expected one.
   // Thread: its own; the figures below may be read meanwhile.
@@ -65,6 +73,7 @@ class AckedWriter {
 
   const int number_;
   const std::uint64_t seed_;
+  const Asks asks_;
   Values base_;  // after operation base_n_, verified
   std::uint64_t base_n_ = 0;
   std::uint64_t sent_ = 0;               // the last operation sent

@@ -31,6 +31,7 @@ const std::vector<Sample>& samples() {
       {"dir", "/srv/kvs data", "/srv/kvs data"},
       {"engine", "kvs", "kvs"},
       {"sync", "always", "always"},
+      {"durability-prefix", "b: sync a: kernel", "a: kernel b: sync"},
       {"cache-size", "0", "0"},
       {"cold-reads", "pool", "pool"},
       {"segment-size", "1000kb", "1000kb"},
@@ -154,6 +155,30 @@ TEST_CASE("an option that is given twice has the value given last") {
   Folder folder;
   const auto file = folder.write("kvs.conf", "sync always\nappendfsync no\n");
   CHECK(parse({"--config", file}).config->sync == SyncPolicy::no);
+}
+
+TEST_CASE("rules for prefixes add up, in each of the three places") {
+  Folder folder;
+  const auto file = folder.write(
+      "kvs.conf", "durability-prefix b: sync\ndurability-prefix \"two words\" kernel a: sync\n");
+  const Parsed from_file = parse({"--config", file});
+  REQUIRE_MESSAGE(from_file.config, from_file.err);
+  CHECK(from_file.config->durability_prefix == "a: sync b: sync \"two words\" kernel");
+  Variable variable("KVS_DURABILITY_PREFIX", "c: kernel \"d d\" sync");
+  CHECK(parse({"--config", file}).config->durability_prefix == "c: kernel \"d d\" sync");
+  const Parsed given =
+      parse({"--config", file, "--durability-prefix", "e:", "sync", "--durability-prefix",
+             "f: kernel", "--threads", "2", "--durability-prefix", "\"\" sync"});
+  REQUIRE_MESSAGE(given.config, given.err);
+  CHECK(given.config->durability_prefix == "\"\" sync e: sync f: kernel");
+  check_fails(parse({"--durability-prefix", "e:"}),
+              "--durability-prefix: expected prefixes, each followed by kernel or sync, got 'e:'");
+  const auto wrong = folder.write("wrong.conf", "threads 1\ndurability-prefix e: always\n");
+  Variable unset("KVS_DURABILITY_PREFIX", "");
+  check_fails(parse({"--config", wrong}),
+              wrong +
+                  ":2: durability-prefix: expected prefixes, each followed by kernel or sync, "
+                  "got 'e: always'");
 }
 
 TEST_CASE("an empty password means none, also over one of the file") {

@@ -78,7 +78,8 @@ TEST_CASE("CLIENT LIST, INFO and ID describe connections in redis' words") {
              "$%d id=1 addr=127.0.0.1:50001 laddr=127.0.0.1:4000 fd=7 name=one"));
   CHECK(info.find(" flags=T db=3 sub=0 psub=0 ssub=0 multi=-1 ") != std::string::npos);
   CHECK(info.ends_with(
-      " cmd=client|info user=default redir=-1 resp=2 lib-name=redis-py lib-ver=8.0.0\n"));
+      " cmd=client|info user=default redir=-1 resp=2 lib-name=redis-py lib-ver=8.0.0 "
+      "durability=default\n"));
 
   const std::string list = second("CLIENT LIST");
   CHECK(list.find("id=1 ") != std::string::npos);

@@ -135,8 +135,10 @@ TEST_CASE("each difference from redis has a reason") {
 
 TEST_CASE("every row of the command table is used by a script or a test of its own") {
   // These have tests of their own in clients_test.cc, operating_test.cc, parameters_test.cc,
-  // kvs_test.cc and backup_commands_test.cc.
+  // kvs_test.cc, backup_commands_test.cc and durability_level_test.cc.
   std::set<std::string> used = {"client|id",
+                                "client|durability",
+                                "waitaof",
                                 "client|info",
                                 "client|help",
                                 "command|help",

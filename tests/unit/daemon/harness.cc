@@ -132,7 +132,9 @@ std::string TestClient::raw(const std::vector<std::string>& words) {
     entry.requests = std::span(&request, 1);
     BatchEntry* const entries[] = {&entry};
     run_batch(server_.services, entries);
+    position = entry.position;
   }
+  position_ = position;
   return client_.output;
 }
 
@@ -147,6 +149,7 @@ std::string TestClient::pipeline(const std::vector<std::string>& lines) {
     requests[i].command = server_.commands.resolve(args[i], requests[i].error);
   }
   client_.output.clear();
+  position_ = 0;
   // What a batch puts off comes with the next one, as a connection does it.
   for (std::span<const Request> left = requests; !left.empty() && !client_.close_after_reply;) {
     BatchEntry entry;
@@ -155,7 +158,7 @@ std::string TestClient::pipeline(const std::vector<std::string>& lines) {
     entry.requests = left;
     BatchEntry* const entries[] = {&entry};
     run_batch(server_.services, entries);
-    position_ = entry.position;
+    position_ = std::max(position_, entry.position);
     left = left.subspan(entry.executed);
   }
   return shown(client_.output);

@@ -78,7 +78,7 @@ class TestClient {
   std::string pipeline(const std::vector<std::string>& lines);
 
   Client& client() { return client_; }
-  // What the replies of the last batch depend on.
+  // What must be synced before the replies to the last request or pipeline leave; 0: nothing.
   Position position() const { return position_; }
   // Did the last request run without the pool?
   bool ran_inline() const { return ran_inline_; }
