@@ -103,24 +103,23 @@ const Command* CommandTable::find(std::string_view name) const noexcept {
   }
 }
 
+const Command* CommandTable::named(Args args) const noexcept {
+  const Command* const command = find(args[0]);
+  if (command == nullptr || command->subcommands.empty() || args.size() == 1) return command;
+  const std::size_t prefix_bytes = command->name.size() + 1;  // "client|"
+  const auto row = std::find_if(
+      command->subcommands.begin(), command->subcommands.end(), [&](const Command& sub) {
+        return equals_ignoring_case(args[1], sub.name.substr(prefix_bytes));
+      });
+  return row == command->subcommands.end() ? nullptr : &*row;
+}
+
 const Command* CommandTable::resolve(Args args, std::string& error) const {
   assert(!args.empty());
-  const Command* command = find(args[0]);
+  const Command* const command = named(args);
   if (command == nullptr) {
-    error = unknown_command(args);
+    error = find(args[0]) == nullptr ? unknown_command(args) : unknown_subcommand(args);
     return nullptr;
-  }
-  if (!command->subcommands.empty() && args.size() > 1) {
-    const std::size_t prefix_bytes = command->name.size() + 1;  // "client|"
-    const auto row = std::find_if(
-        command->subcommands.begin(), command->subcommands.end(), [&](const Command& sub) {
-          return equals_ignoring_case(args[1], sub.name.substr(prefix_bytes));
-        });
-    if (row == command->subcommands.end()) {
-      error = unknown_subcommand(args);
-      return nullptr;
-    }
-    command = &*row;
   }
   if (!command->arity_fits(args.size())) {
     error.assign("ERR wrong number of arguments for '").append(command->name).append("' command");

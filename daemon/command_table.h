@@ -95,6 +95,9 @@ class CommandTable {
   // Finds a top-level command by name in any case; null when unknown.
   const Command* find(std::string_view name) const noexcept;
 
+  // Finds the command, or subcommand, that `args` name, whatever their number; null when unknown.
+  const Command* named(Args args) const noexcept;
+
   // Finds what `args` runs: a command, or the subcommand when args[0] is a container. `error` is
   // set to the reply line when there is none ("ERR unknown command 'X', with args beginning with:
   // ...", "ERR unknown subcommand 'x'. Try CLIENT HELP.") or when the number of words is wrong

@@ -546,6 +546,7 @@ void Connection::on_read(ssize_t size, const char* data) {
   const std::string_view bytes(data, static_cast<std::size_t>(size));
   last_active_ = worker_.now();
   worker_.metrics().net_input_bytes.fetch_add(bytes.size(), std::memory_order_relaxed);
+  WorkerMetrics::count_one(worker_.metrics().net_reads);
   if (waiting_ != Waiting::input) {
     backlog_.append(bytes);
     if (backlog_.size() >= limits::backlog_bytes_max || stranger_) stop_reading();
@@ -668,6 +669,7 @@ void Connection::flush() {
   if (tried < 0 && tried != UV_EAGAIN) return end(uv_strerror(tried));
   const std::size_t written = tried < 0 ? 0 : static_cast<std::size_t>(tried);
   worker_.metrics().net_output_bytes.fetch_add(written, std::memory_order_relaxed);
+  if (written != 0) WorkerMetrics::count_one(worker_.metrics().net_writes);
   if (written == ready_.size()) {
     recycle(ready_);
   } else {
@@ -698,6 +700,7 @@ void Connection::on_written(int status) {
   if (status == 0) {
     worker_.metrics().net_output_bytes.fetch_add(sending_.size() - sent_,
                                                  std::memory_order_relaxed);
+    WorkerMetrics::count_one(worker_.metrics().net_writes);
     last_active_ = worker_.now();
   }
   recycle(sending_);

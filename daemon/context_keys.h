@@ -24,6 +24,7 @@ struct Context::Keys {
   WriteSession* session = nullptr;  // set: everything goes through it
   const ReadAhead* read_ahead = nullptr;
   const Command* running = nullptr;
+  const Command* misused = nullptr;            // what a request with a wrong number of words named
   std::vector<Outgoing>* outbox = nullptr;     // messages that leave after the commands, never null
   std::vector<ChangedKey>* changed = nullptr;  // what trackers are told after the commit
   WorkerMetrics* metrics = nullptr;

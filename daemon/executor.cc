@@ -74,6 +74,7 @@ void execute(Services& services, Client& client, const Request& request, Context
   resp::ReplyWriter reply(client.output, client.version);
   if (request.command == nullptr) {
     if (client.in_transaction) client.transaction_broken = true;
+    keys.misused = services.commands.named(request.args);
     return reply.error(request.error);
   }
   const Command& command = *request.command;
@@ -147,7 +148,8 @@ void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& 
   if (is_error) {
     metrics.error_replies.fetch_add(1, std::memory_order_relaxed);
     metrics.by_command.note_error(std::string_view(client.output).substr(output_before + 1));
-    if (request.command != nullptr && !keys.ran) metrics.by_command.note_rejected(*request.command);
+    const Command* const meant = request.command != nullptr ? request.command : keys.misused;
+    if (meant != nullptr && !keys.ran) metrics.by_command.note_rejected(*meant);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sys/resource.h>
 
 #include <sodium.h>
 
@@ -12,10 +13,12 @@ namespace {
 using Counter = std::atomic<std::uint64_t> WorkerMetrics::*;
 
 // Everything that CONFIG RESETSTAT sets back. A new counter goes here too.
-constexpr std::array<Counter, 15> counters = {
+constexpr std::array<Counter, 17> counters = {
     &WorkerMetrics::commands,
     &WorkerMetrics::net_input_bytes,
     &WorkerMetrics::net_output_bytes,
+    &WorkerMetrics::net_reads,
+    &WorkerMetrics::net_writes,
     &WorkerMetrics::keyspace_hits,
     &WorkerMetrics::keyspace_misses,
     &WorkerMetrics::connections_accepted,
@@ -54,14 +57,28 @@ std::uint64_t Metrics::sum(Counter counter) const {
   return total(counter) - (baseline_.*counter).load(std::memory_order_relaxed);
 }
 
+void Metrics::Rate::tick(std::uint64_t total, double seconds) noexcept {
+  per_second.store(
+      static_cast<std::uint64_t>(static_cast<double>(total - ticked_total) / seconds + 0.5));
+  ticked_total = total;
+}
+
 void Metrics::tick() {
+  const auto microseconds = [](const timeval& time) {
+    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 +
+           static_cast<std::uint64_t>(time.tv_usec);
+  };
+  rusage used{};
+  getrusage(RUSAGE_THREAD, &used);
+  main_thread_user_us_.store(microseconds(used.ru_utime));
+  main_thread_system_us_.store(microseconds(used.ru_stime));
+
   const auto now = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(now - ticked_at_).count();
   if (seconds <= 0) return;
-  const std::uint64_t commands = total(&WorkerMetrics::commands);
-  ops_per_second_.store(
-      static_cast<std::uint64_t>(static_cast<double>(commands - ticked_commands_) / seconds + 0.5));
-  ticked_commands_ = commands;
+  operations_.tick(total(&WorkerMetrics::commands), seconds);
+  input_bytes_.tick(total(&WorkerMetrics::net_input_bytes), seconds);
+  output_bytes_.tick(total(&WorkerMetrics::net_output_bytes), seconds);
   ticked_at_ = now;
 }
 

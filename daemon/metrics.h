@@ -26,6 +26,8 @@ struct alignas(64) WorkerMetrics {
   std::atomic<std::uint64_t> commands{0};
   std::atomic<std::uint64_t> net_input_bytes{0};
   std::atomic<std::uint64_t> net_output_bytes{0};
+  std::atomic<std::uint64_t> net_reads{0};   // that brought something; the loop alone counts these
+  std::atomic<std::uint64_t> net_writes{0};  // that took something
   std::atomic<std::uint64_t> keyspace_hits{0};
   std::atomic<std::uint64_t> keyspace_misses{0};
   std::atomic<std::uint64_t> connections_accepted{0};
@@ -39,6 +41,12 @@ struct alignas(64) WorkerMetrics {
   std::atomic<std::uint64_t> timeouts_closed{0};
   std::atomic<std::uint64_t> auth_failures{0};
   CommandStats by_command;
+
+  // For counters that one thread alone writes: an addition without a lock on the bus.
+  static void count_one(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
   // Not a counter: this loop reads cold values through io_uring.
   std::atomic<bool> has_ring{false};
 };
@@ -66,9 +74,15 @@ class Metrics {
 
   std::chrono::steady_clock::time_point started_at() const noexcept { return started_at_; }
 
-  // Operations per second over the last full second or so; `tick` is called by main's timer.
+  // What follows is of the last full second or so; `tick` is called by main's timer.
   void tick();
-  std::uint64_t operations_per_second() const noexcept { return ops_per_second_.load(); }
+  std::uint64_t operations_per_second() const noexcept { return operations_.per_second.load(); }
+  std::uint64_t input_bytes_per_second() const noexcept { return input_bytes_.per_second.load(); }
+  std::uint64_t output_bytes_per_second() const noexcept { return output_bytes_.per_second.load(); }
+
+  // CPU time of the thread that calls tick().
+  std::uint64_t main_thread_user_us() const noexcept { return main_thread_user_us_.load(); }
+  std::uint64_t main_thread_system_us() const noexcept { return main_thread_system_us_.load(); }
 
   void reset();  // CONFIG RESETSTAT: sum() counts from here on
 
@@ -79,6 +93,12 @@ class Metrics {
   }
 
  private:
+  struct Rate {
+    std::atomic<std::uint64_t> per_second{0};
+    std::uint64_t ticked_total = 0;  // main thread only
+    void tick(std::uint64_t total, double seconds) noexcept;
+  };
+
   std::uint64_t total(std::atomic<std::uint64_t> WorkerMetrics::*counter) const;
 
   std::vector<WorkerMetrics> workers_;
@@ -87,8 +107,11 @@ class Metrics {
   const std::chrono::system_clock::time_point started_at_wall_clock_ =
       std::chrono::system_clock::now();
   const std::chrono::steady_clock::time_point started_at_ = std::chrono::steady_clock::now();
-  std::atomic<std::uint64_t> ops_per_second_{0};
-  std::uint64_t ticked_commands_ = 0;  // main thread only
+  Rate operations_;
+  Rate input_bytes_;
+  Rate output_bytes_;
+  std::atomic<std::uint64_t> main_thread_user_us_{0};
+  std::atomic<std::uint64_t> main_thread_system_us_{0};
   std::chrono::steady_clock::time_point ticked_at_ = started_at_;
 };
 

@@ -170,17 +170,32 @@ void report_memory(Context& context, Report& report) {
   report.field("used_memory_startup", 0);
   report.field("used_memory_dataset", dataset);
   report.field("used_memory_dataset_perc", percent(dataset, memory.anonymous));
+  // The kernel's figures, as everywhere here; the allocator is not asked.
+  const std::uint64_t beside_heap = memory.resident - std::min(memory.resident, memory.anonymous);
+  const std::string resident_ratio =
+      fixed(memory.anonymous == 0
+                ? 0
+                : static_cast<double>(memory.resident) / static_cast<double>(memory.anonymous),
+            2);
+  report.field("allocator_allocated", memory.anonymous);
+  report.field("allocator_active", memory.anonymous);
+  report.field("allocator_resident", memory.resident);
   report.bytes("total_system_memory", physical_memory_bytes());
+  report.bytes("used_memory_lua", 0);
+  report.bytes("used_memory_scripts", 0);
+  report.field("number_of_cached_scripts", 0);
   report.bytes("maxmemory", services.settings.maxmemory.load());
   report.field("maxmemory_policy", "noeviction");
-  report.field("mem_fragmentation_ratio",
-               fixed(memory.anonymous == 0 ? 0
-                                           : static_cast<double>(memory.resident) /
-                                                 static_cast<double>(memory.anonymous),
-                     2));
-  report.field("mem_fragmentation_bytes",
-               memory.resident - std::min(memory.resident, memory.anonymous));
+  report.field("allocator_frag_ratio", "1.00");
+  report.field("allocator_frag_bytes", 0);
+  report.field("allocator_rss_ratio", resident_ratio);
+  report.field("allocator_rss_bytes", beside_heap);
+  report.field("rss_overhead_ratio", "1.00");
+  report.field("rss_overhead_bytes", 0);
+  report.field("mem_fragmentation_ratio", resident_ratio);
+  report.field("mem_fragmentation_bytes", beside_heap);
   report.field("mem_not_counted_for_evict", 0);
+  report.field("mem_replication_backlog", 0);
   report.field("mem_clients_slaves", 0);
   report.field("mem_clients_normal", client_bytes);
   report.field("mem_aof_buffer", 0);
@@ -237,6 +252,8 @@ void report_persistence(Context& context, Report& report) {
   report.field("rdb_last_bgsave_time_sec", backup.last_took_seconds);
   report.field("rdb_current_bgsave_time_sec", backup.current_seconds);
   report.field("rdb_saves", backup.completed);
+  report.field("rdb_last_cow_size", 0);
+  report.field("rdb_last_load_keys_expired", 0);
   report.field("rdb_last_load_keys_loaded", stats.recovered_records);
   report.field("aof_enabled", 1);
   report.field("aof_rewrite_in_progress", stats.compaction_running ? 1 : 0);
@@ -246,6 +263,9 @@ void report_persistence(Context& context, Report& report) {
   report.field("aof_last_bgrewrite_status", "ok");
   report.field("aof_rewrites", stats.compactions);
   report.field("aof_last_write_status", status);
+  report.field("aof_last_cow_size", 0);
+  report.field("module_fork_in_progress", 0);
+  report.field("module_fork_last_cow_size", 0);
   report.field("aof_current_size", stats.disk_bytes);
   report.field("aof_base_size", stats.live_bytes);
   report.field("aof_pending_rewrite", 0);
@@ -303,6 +323,11 @@ void report_stats(Context& context, Report& report) {
   report.field("total_connections_received", metrics.sum(&WorkerMetrics::connections_accepted));
   report.field("total_commands_processed", metrics.sum(&WorkerMetrics::commands));
   report.field("instantaneous_ops_per_sec", metrics.operations_per_second());
+  const auto kilobytes = [](std::uint64_t bytes) {
+    return fixed(static_cast<double>(bytes) / 1024, 2);
+  };
+  report.field("instantaneous_input_kbps", kilobytes(metrics.input_bytes_per_second()));
+  report.field("instantaneous_output_kbps", kilobytes(metrics.output_bytes_per_second()));
   report.field("total_net_input_bytes", metrics.sum(&WorkerMetrics::net_input_bytes));
   report.field("total_net_output_bytes", metrics.sum(&WorkerMetrics::net_output_bytes));
   report.field("rejected_connections", metrics.sum(&WorkerMetrics::connections_rejected));
@@ -323,12 +348,22 @@ void report_stats(Context& context, Report& report) {
   report.field("latest_fork_usec", 0);
   report.field("total_forks", 0);
   report.field("migrate_cached_sockets", 0);
+  report.field("slave_expires_tracked_keys", 0);
+  report.field("active_defrag_hits", 0);
+  report.field("active_defrag_misses", 0);
+  report.field("active_defrag_key_hits", 0);
+  report.field("active_defrag_key_misses", 0);
   const Tracking::Figures tracked = context.services.operations.tracking.figures();
   report.field("tracking_total_keys", tracked.keys);
   report.field("tracking_total_items", tracked.items);
   report.field("tracking_total_prefixes", tracked.prefixes);
   report.field("unexpected_error_replies", 0);
   report.field("total_error_replies", metrics.sum(&WorkerMetrics::error_replies));
+  report.field("dump_payload_sanitizations", 0);
+  report.field("total_reads_processed", metrics.sum(&WorkerMetrics::net_reads));
+  report.field("total_writes_processed", metrics.sum(&WorkerMetrics::net_writes));
+  report.field("io_threaded_reads_processed", 0);
+  report.field("io_threaded_writes_processed", 0);
   report.field("acl_access_denied_auth", metrics.sum(&WorkerMetrics::auth_failures));
   report.field("client_query_buffer_limit_disconnections",
                metrics.sum(&WorkerMetrics::query_limit_closed));
@@ -358,7 +393,7 @@ void report_replication(Context& context, Report& report) {
   report.field("repl_backlog_histlen", 0);
 }
 
-void report_cpu(Context&, Report& report) {
+void report_cpu(Context& context, Report& report) {
   const auto seconds = [](const timeval& time) {
     return fixed(static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6, 6);
   };
@@ -371,6 +406,13 @@ void report_cpu(Context&, Report& report) {
   report.field("used_cpu_user", seconds(own.ru_utime));
   report.field("used_cpu_sys_children", seconds(children.ru_stime));
   report.field("used_cpu_user_children", seconds(children.ru_utime));
+  // The threads that serve clients are others.
+  const Metrics& metrics = context.services.metrics;
+  const auto from_microseconds = [](std::uint64_t microseconds) {
+    return fixed(static_cast<double>(microseconds) / 1e6, 6);
+  };
+  report.field("used_cpu_sys_main_thread", from_microseconds(metrics.main_thread_system_us()));
+  report.field("used_cpu_user_main_thread", from_microseconds(metrics.main_thread_user_us()));
 }
 
 void report_cluster(Context&, Report& report) {

@@ -343,10 +343,11 @@ class ServerTestCase(unittest.TestCase):
     """Tests that share one server; it must stop cleanly when they are done."""
 
     kvs_options = ()
+    redis_options = ()
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(*cls.kvs_options)
+        cls.server = Server(*cls.kvs_options, redis_options=cls.redis_options)
         cls.addClassCleanup(cls.server.close)
         cls.server.start()
 

@@ -6,5 +6,5 @@ import * as test from "vitest";
 
 const store = () => new KeyvRedis(`redis://127.0.0.1:${process.env.KVS_TEST_PORT}`);
 
-keyvTestSuite(test.it, Keyv, store);
-keyvIteratorTests(test.it, Keyv, store);
+keyvTestSuite(test, Keyv, store);
+keyvIteratorTests(test, Keyv, store);

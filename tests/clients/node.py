@@ -1,5 +1,10 @@
 #!/usr/bin/python3
-"""node.py - starts the server and runs a client program of Node (node_redis.js, ioredis.js) against it.
+"""node.py - starts the server and runs a client program of Node against it.
+
+  node.py SCRIPT MODULE [PROGRAM ...] [--OPTION ...]
+
+MODULE is what must be in node_modules (and fit this node), PROGRAMs are what must be installed beside
+it; SCRIPT is handed the options.
 
 The JavaScript side knows the port only. It asks for what only the owner of the server can do by a
 line on its stdout: "RESTART" kills the server with SIGKILL and starts it again on the same data and
@@ -11,8 +16,10 @@ the network the test is skipped, and says why.
 """
 
 import fcntl
+import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,8 +29,21 @@ import harness
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+def manifest(module):
+    return HERE / "node_modules" / module / "package.json"
+
+
 def installed(module):
-    return (HERE / "node_modules" / module / "package.json").exists()
+    return manifest(module).exists()
+
+
+def need_node_for(module):
+    """Debian's node is older than what some modules are written for."""
+    wanted = json.loads(manifest(module).read_text()).get("engines", {}).get("node", "")
+    oldest = min((int(major) for major in re.findall(r"(?:>=|\^) *(\d+)", wanted)), default=0)
+    version = harness.run("node", "--version").stdout.decode().strip()
+    if int(version.lstrip("v").split(".")[0]) < oldest:
+        harness.skip_whole_program(f"{module} needs node {wanted}, this is {version}")
 
 
 def install(module):
@@ -41,10 +61,10 @@ def install(module):
             harness.skip_whole_program(f"npm ci failed in {HERE}: {lines[0]}")
 
 
-def drive(server, script):
+def drive(server, script, options):
     """Runs `script` to its end, doing what it asks for; its exit code."""
     environment = dict(os.environ, KVS_TEST_SLOW="1" if harness.is_slow() else "0")
-    process = harness.spawn(["node", HERE / script, server.port], stdin=subprocess.PIPE,
+    process = harness.spawn(["node", HERE / script, server.port, *options], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, text=True, bufsize=1, cwd=HERE, env=environment)
     orders = {"RESTART": [server.kill, server.start], "KILL": [server.kill], "START": [server.start]}
     try:
@@ -63,13 +83,15 @@ def drive(server, script):
 
 
 def main():
-    script, module = sys.argv[1:3]
-    harness.need_programs("node")
+    script, module, *others = sys.argv[1:]
+    options = [word for word in others if word.startswith("--")]
+    harness.need_programs("node", *(word for word in others if word not in options))
     if not installed(module):
         install(module)
+    need_node_for(module)
     harness.watchdog(100)
     with harness.Server() as server:
-        code = drive(server, script)
+        code = drive(server, script, options)
         if code != 0:
             print(f"{script} ended with {code}; the server's log ends:\n{server.log_tail()}")
             sys.exit(1)

@@ -1,6 +1,6 @@
 <?php
-// phpredis.php - a session of Debian's php-redis: strings, transactions, scans, messages, and PHP's
-// own sessions kept in the server, with and without locking.
+// phpredis.php - a session of Debian's php-redis: strings, transactions, serialized values, scans,
+// databases, connections that outlive their user, and messages.
 declare(strict_types=1);
 
 $port = (int)$argv[1];
@@ -47,39 +47,39 @@ $redis->clearLastError();
 check('yes', $redis->config('GET', 'appendonly')['appendonly'], 'config');
 check('0', (string)$redis->info('persistence')['loading'], 'info');
 
-// Sessions. Each is a fresh start as a request would make it.
-$has_scripts = $redis->rawCommand('COMMAND', 'INFO', 'eval')[0] !== null;
-ini_set('session.save_handler', 'redis');
-ini_set('session.use_cookies', '0');
-ini_set('session.cache_limiter', '');
-ini_set('session.save_path', "tcp://127.0.0.1:$port?prefix=SESSION:&database=2");
-foreach ($has_scripts ? ['0', '1'] : ['0'] as $locking) {
-    ini_set('redis.session.locking_enabled', $locking);
-    $id = "visitor$locking";
-    for ($visit = 1; $visit <= 3; ++$visit) {
-        session_id($id);
-        check(true, session_start(), 'session_start');
-        $_SESSION['visits'] = ($_SESSION['visits'] ?? 0) + 1;
-        check($visit, $_SESSION['visits'], 'visits of a session');
-        if ($locking === '1') {
-            $redis->select(2);
-            check(1, $redis->exists("SESSION:${id}_LOCK"), 'the session is locked while it is open');
-            $redis->select(0);
-        }
-        session_write_close();
-        if ($locking === '1') {
-            $redis->select(2);
-            check(0, $redis->exists("SESSION:${id}_LOCK"), 'the lock is released');
-            $redis->select(0);
-        }
-        $_SESSION = [];
-    }
-    $redis->select(2);
-    check(true, $redis->ttl("SESSION:$id") > 1000, 'a session ends by itself');
-    session_id($id);
-    session_start();
-    session_destroy();
-    check(0, $redis->exists("SESSION:$id"), 'a destroyed session is gone');
-    $redis->select(0);
+
+// A connection that outlives its user is probed with ECHO when it is used again.
+ini_set('redis.pconnect.echo_check_liveness', '1');
+for ($use = 1; $use <= 3; ++$use) {
+    $kept = new Redis();
+    check(true, $kept->pconnect('127.0.0.1', $port, 10.0), 'pconnect');
+    check(true, $kept->select(5), 'select');
+    check($use, $kept->incr('uses'), 'a kept connection');
+    $kept->close();
 }
-echo 'ok', $has_scripts ? ', with session locks' : ', session locks left out: the server has no EVAL', "\n";
+
+$subscriber = new Redis();
+$subscriber->connect('127.0.0.1', $port, 10.0);
+$subscriber->setOption(Redis::OPT_READ_TIMEOUT, 10);
+$heard = null;
+// subscribe() ends with its connection alone: the publisher, a process of its own, sees to that.
+$code = '$r = new Redis(); $r->connect("127.0.0.1", ' . $port . ');'
+      . ' for ($i = 0; $i < 500 && $r->publish("news", "hello") === 0; ++$i) usleep(10000);'
+      . ' $r->rawCommand("CLIENT", "KILL", "TYPE", "pubsub");';
+$publisher = proc_open(['php', '-r', $code], [], $pipes);
+try {
+    $subscriber->subscribe(['news'], function ($connection, $channel, $message) use (&$heard) {
+        $heard = [$channel, $message];
+    });
+} catch (RedisException) {
+}
+check(['news', 'hello'], $heard, 'a message');
+check(0, proc_close($publisher), 'the publisher');
+
+try {
+    (new Redis())->connect('127.0.0.1', $port) && $redis->auth('x');
+    check('an error', 'none', 'auth without a password in force');
+} catch (RedisException $problem) {
+    check(true, str_contains($problem->getMessage(), 'without any password configured'), 'the error of auth');
+}
+echo "ok\n";

@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 """program.py - starts the server and runs one foreign program against it.
 
-  program.py [--needs PROGRAM]... [--command NAME]... PROGRAM [ARGUMENT]...
+  program.py [--needs PROGRAM]... [--check COMMAND]... PROGRAM [ARGUMENT]...
 
-The program gets the port as its last argument and fails by its exit code. --needs names programs
-without which the test is skipped; --command names commands of the server without which it is.
+The program gets the port as its last argument and fails by its exit code. --needs names programs, and
+--check commands (modules that can be loaded), without which the test is skipped.
 """
 
 import argparse
+import shlex
 import sys
 
 import harness
@@ -16,16 +17,15 @@ import harness
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--needs", action="append", default=[])
-    parser.add_argument("--command", action="append", default=[])
+    parser.add_argument("--check", action="append", default=[])
     parser.add_argument("words", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     harness.need_programs(*options.needs)
+    for command in options.check:
+        if harness.run(*shlex.split(command), check=False).returncode != 0:
+            harness.skip_whole_program(f"not installed: {command}")
     harness.watchdog(60)
     with harness.Server() as server:
-        for command in options.command:
-            with server.connect() as connection:
-                if connection("COMMAND", "INFO", command) == [None]:
-                    harness.skip_whole_program(f"the server has no {command}")
         done = harness.run(*options.words, server.port, check=False, seconds=50)
         sys.stdout.write(done.stdout.decode(errors="replace"))
         sys.stdout.write(done.stderr.decode(errors="replace"))

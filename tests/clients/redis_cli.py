@@ -217,6 +217,51 @@ class RedisCli(harness.ServerTestCase):
         self.assertEqual(sorted(requests), requests)
         self.assertGreater(requests[-1], requests[0])
 
+    def streamed(self, *words):
+        """redis-cli in a mode that goes on for ever; ended with the test."""
+        process = harness.spawn(["redis-cli", "-p", self.server.port, *words], stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process.stdout
+
+    def read_streamed(self, stream, pattern):
+        deadline = time.monotonic() + harness.patience(10)
+        text = b""
+        while not re.search(pattern, text):
+            if not select.select([stream], [], [], max(0, deadline - time.monotonic()))[0]:
+                self.fail(f"waited for {pattern}, arrived: {text!r}")
+            chunk = os.read(stream.fileno(), 4096)
+            self.assertTrue(chunk, f"ended by itself: {text!r}")
+            text += chunk
+        return text
+
+    def test_monitor_shows_what_others_do(self):
+        stream = self.streamed("monitor")
+        self.read_streamed(stream, rb"^OK\n")
+        self.assertEqual(b"OK", self.out("-n", "2", "set", "watched", 'a "b"'))
+        shown = self.read_streamed(stream, rb"watched.*\n")
+        self.assertRegex(shown, rb'(?m)^\d+\.\d{6} \[2 127\.0\.0\.1:\d+\] "set" "watched" "a \\"b\\""$')
+
+    def test_subscribers_see_messages_in_both_protocols(self):
+        for protocol in ("-2", "-3"):
+            stream = self.streamed(protocol, "psubscribe", "news.*")
+            self.read_streamed(stream, rb"psubscribe\nnews\.\*\n1\n")
+            self.assertEqual(b"1", self.out("publish", "news.one", "hello"))
+            self.read_streamed(stream, rb"pmessage\nnews\.\*\nnews\.one\nhello\n")
+            self.assertEqual(b"0", self.out("publish", "other", "hello"))
+            self.doCleanups()
+
+    def test_modes_for_what_is_not_there_say_so(self):
+        self.fill({"key": "value"})
+        for words, problem in ((["--hotkeys"], b"An LFU maxmemory policy is not selected"),
+                               (["debug", "sleep", "0"], b"DEBUG command not allowed"),
+                               (["cluster", "nodes"], b"ERR "), (["nosuch"], b"ERR unknown command")):
+            done = self.cli(*words, check=False)
+            self.assertIn(problem, done.stdout + done.stderr)
+        self.assertEqual(b"PONG", self.out("ping"))
+
     def test_latency_reports_milliseconds(self):
         minimum, maximum, average, samples = self.out("--latency", "-i", "0.5").split()
         self.assertLessEqual(float(minimum), float(average))

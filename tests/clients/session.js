@@ -1,4 +1,4 @@
-// session.js - what both Node sessions share: named steps, the owner of the server, waiting.
+// session.js - what all Node sessions share: named steps, the owner of the server, waiting.
 "use strict";
 
 const readline = require("node:readline");

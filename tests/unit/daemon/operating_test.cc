@@ -57,6 +57,17 @@ TEST_CASE("INFO counts calls, failures and refusals of each command, and errors 
   CHECK(has(info, "rejected_calls=0,failed_calls=1"));
   CHECK(has(info, "errorstat_ERR:count=1 errorstat_NOAUTH:count=1"));
   CHECK(has(info, "latency_percentiles_usec_get:p50="));
+  for (const char* refused : {"STRLEN", "STRLEN a b", "CLIENT ID x", "CLIENT nosuch", "NOSUCH"}) {
+    client(refused);
+  }
+  client("MULTI");
+  client("STRLEN");
+  client("EXEC");
+  const std::string later = client("INFO commandstats");
+  CHECK(has(later,
+            "cmdstat_strlen:calls=0,usec=0,usec_per_call=0.00,rejected_calls=3,failed_calls=0"));
+  CHECK(has(later, "cmdstat_client|id:calls=0,usec=0,usec_per_call=0.00,rejected_calls=1,"));
+  CHECK(!has(later, "cmdstat_client:"));
   CHECK(has(client("LATENCY HISTOGRAM get"), "$3 get *4 $5 calls :3 $14 histogram_usec *"));
   CHECK(client("LATENCY HISTOGRAM nosuch") == "*0");
   client("CONFIG RESETSTAT");

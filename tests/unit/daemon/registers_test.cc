@@ -105,17 +105,25 @@ TEST_CASE("metrics add up over workers, and a reset counts from there") {
   CHECK(metrics.run_id() != Metrics(1).run_id());
 }
 
-TEST_CASE("operations per second are those since the last tick") {
+TEST_CASE("operations and bytes per second are those since the last tick") {
   Metrics metrics(1);
   metrics.tick();
   metrics.worker(0).commands += 1000;
+  metrics.worker(0).net_input_bytes += 2000;
+  metrics.worker(0).net_output_bytes += 4000;
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   metrics.tick();
   CHECK(metrics.operations_per_second() > 0);
   CHECK(metrics.operations_per_second() <= 50'000);
+  CHECK(metrics.input_bytes_per_second() > 0);
+  CHECK(metrics.output_bytes_per_second() > metrics.input_bytes_per_second());
+  CHECK(metrics.output_bytes_per_second() <= 200'000);
   std::this_thread::sleep_for(std::chrono::milliseconds(1));
   metrics.tick();
   CHECK(metrics.operations_per_second() == 0);
+  CHECK(metrics.input_bytes_per_second() == 0);
+  CHECK(metrics.output_bytes_per_second() == 0);
+  CHECK(metrics.main_thread_user_us() + metrics.main_thread_system_us() > 0);
 }
 
 TEST_CASE("settings start as the config says, and automatic sizes are resolved") {
