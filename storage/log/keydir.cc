@@ -316,7 +316,7 @@ void Keydir::apply(std::span<Change> changes, Visibility visibility) {
   if (changes.size() <= window_changes) {
     std::array<Work, window_changes> work;
     for (std::size_t i = 0; i < changes.size(); ++i) {
-      work[i] = {place_of(changes[i].key), &changes[i]};
+      work[i] = {place_of(changes[i].key), changes[i].key.database, &changes[i]};
     }
     const std::span used(work.data(), changes.size());
     if (visibility == Visibility::together && used.size() > 1) {
@@ -329,7 +329,9 @@ void Keydir::apply(std::span<Change> changes, Visibility visibility) {
   }
   std::vector<Work> work;
   work.reserve(changes.size());
-  for (Change& change : changes) work.push_back({place_of(change.key), &change});
+  for (Change& change : changes) {
+    work.push_back({place_of(change.key), change.key.database, &change});
+  }
   if (visibility == Visibility::together) {
     apply_together(work, counts);
   } else {
@@ -367,7 +369,7 @@ void Keydir::apply_by_shard(std::span<Work> work, Counts& counts) {
 // Calls `step(i)` for each of `work` with the lock of its shard held, taking it for neighbours of
 // one shard at once.
 template <class Step>
-void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) {
+void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) const {
   for (std::size_t i = 0; i < work.size();) {
     const std::uint32_t shard = work[i].place.shard;
     std::unique_lock lock(shards_[shard].mutex, std::defer_lock);
@@ -382,24 +384,48 @@ void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) 
 // The way to a node is several cache misses long: it is walked for all of them side by side, one
 // step after the other. Between steps the locks are free, so that no reader waits for memory that
 // is on its way; what a step finds is only a hint to the next one, which looks again.
+void Keydir::prefetch_nodes(std::span<const Work> work, Locks locks) const {
+  const auto table_of = [&](const Work& one) {
+    return shards_[one.place.shard].databases[one.database].get();
+  };
+  step_through(work, locks, [&](std::size_t i) {
+    const DatabaseTable* table = table_of(work[i]);
+    if (table != nullptr) table->keys[work[i].place.table].prefetch_slots(work[i].place.tag);
+  });
+  step_through(work, locks, [&](std::size_t i) {
+    const DatabaseTable* table = table_of(work[i]);
+    if (table == nullptr) return;
+    const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
+    if (node != no_node) table->nodes.prefetch(node);
+  });
+}
+
 void Keydir::apply_window(std::span<const Work> work, Locks locks, Counts& counts) {
-  if (work.size() > 1) {
-    const auto table_of = [&](std::size_t i) {
-      return shards_[work[i].place.shard].databases[work[i].change->key.database].get();
-    };
-    step_through(work, locks, [&](std::size_t i) {
-      const DatabaseTable* table = table_of(i);
-      if (table != nullptr) table->keys[work[i].place.table].prefetch_slots(work[i].place.tag);
-    });
-    step_through(work, locks, [&](std::size_t i) {
-      const DatabaseTable* table = table_of(i);
-      if (table == nullptr) return;
-      const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
-      if (node != no_node) table->nodes.prefetch(node);
-    });
-  }
+  if (work.size() > 1) prefetch_nodes(work, locks);
   step_through(work, locks,
                [&](std::size_t i) { apply_one(shards_[work[i].place.shard], work[i], counts); });
+}
+
+void Keydir::prefetch(std::span<const Key> keys) const {
+  std::array<Work, window_changes> window;
+  while (!keys.empty()) {
+    const std::size_t count = std::min(keys.size(), window.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      window[i] = {place_of(keys[i]), keys[i].database, nullptr};
+    }
+    const std::span<const Work> work(window.data(), count);
+    prefetch_nodes(work, Locks::each);
+    step_through(work, Locks::each, [&](std::size_t i) {
+      const Shard& shard = shards_[work[i].place.shard];
+      const DatabaseTable* table = shard.databases[work[i].database].get();
+      if (table == nullptr) return;
+      const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
+      if (node == no_node) return;
+      const RingPosition position = table->nodes.ring_position(node);
+      if (shard.ring.holds(position)) shard.ring.prefetch(position);
+    });
+    keys = keys.subspan(count);
+  }
 }
 
 void Keydir::apply_one(Shard& shard, const Work& work, Counts& counts) {

@@ -103,6 +103,9 @@ class Keydir {
   // Like find; copies the value when it is in memory, else leaves `value` untouched.
   std::optional<Found> get(Key key, std::string& value);
 
+  // A hint that `keys` will be read next (Engine::prefetch).
+  void prefetch(std::span<const Key> keys) const;
+
   // The entry of a key whose value is not in memory; nullopt: it is, or there is no such key.
   std::optional<Entry> find_cold(Key key) const;
 
@@ -171,6 +174,7 @@ class Keydir {
   };
   struct Work {
     Place place;
+    Database database;
     Change* change;
   };
   class Counts;  // changes of the two counters below, summed up and published at once
@@ -187,7 +191,8 @@ class Keydir {
   enum class Locks : std::uint8_t { held, each };  // by the caller; taken step by step
   void apply_window(std::span<const Work> work, Locks locks, Counts& counts);
   template <class Step>
-  void step_through(std::span<const Work> work, Locks locks, Step&& step);
+  void step_through(std::span<const Work> work, Locks locks, Step&& step) const;
+  void prefetch_nodes(std::span<const Work> work, Locks locks) const;
   void apply_one(Shard& shard, const Work& work, Counts& counts);
   // A step of giving back what deleted nodes have left, if that is too much.
   void tidy(DatabaseTable& table, Database database);

@@ -54,6 +54,14 @@ class ValueRing {
   // Sets `value` to the `bytes` that were appended at `position`, which the ring must hold.
   void copy(RingPosition position, std::size_t bytes, std::string& value) const;
 
+  // Starts to bring the beginning of what lies at `position` into the processor's caches. Inlined by
+  // force: GCC 12 takes a function that only prefetches for one without effect.
+  [[gnu::always_inline]] void prefetch(RingPosition position) const {
+    const std::size_t unit = static_cast<std::size_t>((head_ - age_units(position)) % capacity_units_);
+    __builtin_prefetch(memory_ + unit * unit_bytes);
+    __builtin_prefetch(memory_ + unit * unit_bytes + 64);
+  }
+
   std::uint64_t capacity_bytes() const { return capacity_units_ * unit_bytes; }
   std::uint64_t appended_units() const { return head_; }
   std::uint64_t reused_after_units() const { return position_mask_ + 1; }
