@@ -39,6 +39,8 @@
 
 namespace kvs::log {
 
+class ChunkMemory;
+
 // Where a record lies.
 struct Location {
   std::uint32_t segment = 0;
@@ -103,8 +105,11 @@ class Keydir {
   // Like find; copies the value when it is in memory, else leaves `value` untouched.
   std::optional<Found> get(Key key, std::string& value);
 
-  // A hint that `keys` will be read next (Engine::prefetch).
-  void prefetch(std::span<const Key> keys) const;
+  // A hint that these will be looked up next, or read with their values: brings them into the
+  // processor's caches, side by side. Up to window_keys are worth one call.
+  static constexpr std::size_t window_keys = 16;
+  void prefetch_entries(std::span<const Key> keys) const;
+  void prefetch_values(std::span<const Key> keys) const;
 
   // The entry of a key whose value is not in memory; nullopt: it is, or there is no such key.
   std::optional<Entry> find_cold(Key key) const;
@@ -193,6 +198,8 @@ class Keydir {
   template <class Step>
   void step_through(std::span<const Work> work, Locks locks, Step&& step) const;
   void prefetch_nodes(std::span<const Work> work, Locks locks) const;
+  template <class Visit>
+  void visit_windows(std::span<const Key> keys, Visit&& visit) const;
   void apply_one(Shard& shard, const Work& work, Counts& counts);
   // A step of giving back what deleted nodes have left, if that is too much.
   void tidy(DatabaseTable& table, Database database);
@@ -200,6 +207,7 @@ class Keydir {
   void publish_deadline(std::size_t shard);
 
   std::array<HashKey, databases_count> hash_keys_;
+  std::unique_ptr<ChunkMemory> memory_;  // of the nodes; outlives the shards
   std::unique_ptr<Shard[]> shards_;
   std::array<std::atomic<std::uint64_t>, databases_count> keys_{};
   std::array<std::atomic<std::uint64_t>, databases_count> volatiles_{};

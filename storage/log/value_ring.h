@@ -9,7 +9,9 @@
 // round after 32 GiB. Who remembers positions must forget those that are no longer held before
 // `reused_after_units` more have been appended (the keydir does so as the ring moves on).
 //
-// The memory is an anonymous mapping whose pages come into being as the ring first fills.
+// The memory is an anonymous mapping whose pages come into being as the ring first fills: small ones
+// at first, so that little data takes little memory, and huge ones from then on (chunk_memory.h says
+// why).
 //
 // Thread: guarded by the shard's lock.
 #pragma once
@@ -69,12 +71,14 @@ class ValueRing {
 
  private:
   bool map();
+  void want_huge_pages();
   std::uint64_t age_units(RingPosition position) const {
     return (head_ - position) & position_mask_;
   }
 
   std::uint64_t capacity_units_ = 0;
   char* memory_ = nullptr;  // mapped by the first append
+  bool huge_pages_wanted_ = false;
   std::uint64_t head_ = 1;  // where the next value goes, in units; unit u lies at u % capacity
   std::uint64_t position_mask_ = UINT32_MAX;
 };
