@@ -93,6 +93,7 @@ struct Client {
   // What was last seen of it (acl/gate.h).
   std::shared_ptr<const acl::User> user;
   std::uint64_t user_version = 0;
+  std::uint32_t lane_window = 0;  // in which the lane has last met it (patience.h)
   unsigned auth_failures = 0;  // since the last success; the connection slows down on it
   bool close_after_reply = false;
   std::string output;              // replies not yet handed to the socket

@@ -52,7 +52,7 @@ struct Config {
   std::filesystem::path dir = ".";
   SyncPolicy sync = SyncPolicy::everysec;
   std::string durability_prefix;  // PrefixRules, as it shows them
-  unsigned threads = 0;           // worker loops; 0: one per core
+  unsigned threads = 0;           // worker loops; 0: one per core but one
   unsigned io_threads = 0;        // libuv's pool; 0: threads + 4
 
   std::string requirepass;         // empty: none
@@ -85,7 +85,7 @@ struct Config {
   std::uint64_t cache_size = std::uint64_t{256} << 20;
   ColdReadMethod cold_reads = ColdReadMethod::automatic;
   std::uint64_t segment_size = std::uint64_t{64} << 20;
-  unsigned space_amplification = 150;  // percent of the live data
+  unsigned space_amplification = 200;  // percent of the live data
   unsigned compact_dead_percent = 90;
   std::uint64_t compact_rate_limit = 0;               // bytes per second; 0: none
   unsigned recovery_threads = 0;                      // 0: one per core

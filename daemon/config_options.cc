@@ -408,7 +408,7 @@ constexpr std::array options{
         "give back; 0: no limit."),
 
     row<Count<&Config::threads, 0, 1024>>("threads", "N", running_group,
-                                          "Network threads; 0: one per core."),
+                                          "Network threads; 0: one per core but one."),
     row<Count<&Config::io_threads, 0, 1024>>(
         "io-threads", "N", running_group,
         "Threads for storage work; 0: network threads + 4, and 4 more for each when the pool "

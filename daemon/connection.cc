@@ -298,6 +298,7 @@ void Connection::wake() {
 // --- Requests --------------------------------------------------------------------------------
 
 Connection::Step Connection::answer_ready() {
+  std::size_t foreseen = 0;  // requests whose keys have been asked for
   for (std::size_t answered = 0;; ++answered) {
     if (input_.empty() && arrived_.empty()) take_backlog();
     if (over() || client_.close_after_reply) return Step::ended;
@@ -334,6 +335,12 @@ Connection::Step Connection::answer_ready() {
         is_held(worker_.services(), client_, request, wall_clock_ms())) {
       make_stable();
       return Step::held;
+    }
+    if (foreseen > 0) {
+      --foreseen;
+    } else if (unread().size() > outcome.consumed && request.command != nullptr &&
+               request.command->has(reads)) {
+      foreseen = worker_.key_prefetch().look_at(unread(), client_.database) - 1;
     }
     if (answer_inline(worker_.services(), worker_.metrics(), client_, request, position_) ==
         Inline::needs_pool) {

@@ -12,7 +12,9 @@
 
 #include "daemon/context.h"
 #include "daemon/executor.h"
+#include "daemon/patience.h"
 #include "protocol/uv/loop.h"
+#include "protocol/uv/micro_timer.h"
 #include "protocol/uv/pool_work.h"
 
 namespace kvs::daemon {
@@ -31,7 +33,7 @@ class Lane {
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> waiter) {
       waiter_ = waiter;
-      lane_.gathering_.push_back(this);
+      lane_.gather(*this);
     }
     void await_resume() const noexcept {}
 
@@ -42,20 +44,30 @@ class Lane {
     std::coroutine_handle<> waiter_;
   };
 
-  // Sends what has been gathered, if nothing is in flight. Called at the end of each iteration.
+  // Sends what has been gathered, if nothing is in flight and it need not wait for more. Called at
+  // the end of each iteration.
   void launch();
 
  private:
+  void gather(Done& done);
+  bool waits_for_more();
+  void start();
   void run();       // pool thread
   void finished();  // loop thread
 
   Services& services_;
   WorkerMetrics& metrics_;
+  uv::Loop& loop_;
   const std::size_t entries_max_;
   std::vector<Done*> gathering_;
+  std::size_t gathered_requests_ = 0;
   std::vector<Done*> in_flight_;  // with entries_: the pool's while work_ runs
   std::vector<BatchEntry*> entries_;
   uv::PoolWork work_;
+
+  Patience patience_;
+  uv::MicroTimer patience_ends_;
+  bool waiting_ = false;  // the timer runs
 };
 
 }  // namespace kvs::daemon

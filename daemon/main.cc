@@ -49,7 +49,9 @@ namespace {
 constexpr rlim_t other_descriptors = 256;
 
 unsigned worker_count(const Config& config) {
-  return config.threads != 0 ? config.threads : std::max(1U, std::thread::hardware_concurrency());
+  // One core is left to the pool, which does the work of whatever is written.
+  return config.threads != 0 ? config.threads
+                             : std::max(2U, std::thread::hardware_concurrency()) - 1;
 }
 
 void raise_descriptor_limit(const Config& config) {

@@ -16,6 +16,7 @@ Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
       lane_(loop_, services, metrics, limits::batch_connections_max),
       slow_lane_(loop_, services, metrics, 1),
       cold_reads_(loop_, services, metrics),
+      key_prefetch_(services.engine, services.commands),
       mailroom_([this] { loop_.post([this] { deliver_mail(); }); }),
       read_buffer_(std::make_unique<std::array<char, limits::read_buffer_bytes>>()),
       prepare_(uv::make_handle<uv_prepare_t>(

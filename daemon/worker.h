@@ -20,6 +20,7 @@
 #include "daemon/connection.h"
 #include "daemon/context.h"
 #include "daemon/durability.h"
+#include "daemon/key_prefetch.h"
 #include "daemon/lane.h"
 #include "daemon/limits.h"
 #include "daemon/listener.h"
@@ -63,6 +64,7 @@ class Worker {
   Lane& lane() noexcept { return lane_; }
   Lane& slow_lane() noexcept { return slow_lane_; }
   ColdReads& cold_reads() noexcept { return cold_reads_; }
+  KeyPrefetch& key_prefetch() noexcept { return key_prefetch_; }
   Mailroom& mailroom() noexcept { return mailroom_; }
   std::span<char> read_buffer() noexcept { return *read_buffer_; }
   // The loop's time, read once per iteration.
@@ -87,6 +89,7 @@ class Worker {
   Lane lane_;
   Lane slow_lane_;
   ColdReads cold_reads_;
+  KeyPrefetch key_prefetch_;
   Mailroom mailroom_;
   std::unique_ptr<std::array<char, limits::read_buffer_bytes>> read_buffer_;
   std::unique_ptr<Listener> listener_;

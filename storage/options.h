@@ -29,7 +29,7 @@ struct EngineOptions {
   std::uint64_t cache_bytes = std::uint64_t{256} << 20;  // values kept in memory; 0: none
   // How much disk the log may take, as a share of its live data; a few segments are always allowed.
   // Compaction works so that the bound is held, and writers are slowed when it does not keep up.
-  unsigned space_amplification_percent = 150;
+  unsigned space_amplification_percent = 200;
   // A sealed segment of which at least this share is dead is rewritten before the bound asks for
   // it.
   unsigned compact_dead_percent = 90;

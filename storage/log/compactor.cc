@@ -1,6 +1,7 @@
 #include "storage/log/compactor.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <utility>
 
@@ -233,7 +234,9 @@ Compactor::Fate Compactor::fate_of(const SegmentScanner::Item& item) const {
 Result<void> Compactor::copy(const Items& items) {
   CompactionOutput& output = *run_->output;
   const std::uint64_t before = output.bytes_written();
-  for (const SegmentScanner::Item& item : items) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i % Keydir::window_keys == 0) prefetch(std::span(items).subspan(i));
+    const SegmentScanner::Item& item = items[i];
     const Fate fate = fate_of(item);
     if (fate == Fate::drop) continue;
     Record record = item.record;
@@ -252,7 +255,20 @@ Result<void> Compactor::copy(const Items& items) {
 
 void Compactor::relocate(const Items& items) {
   const SegmentPtr& output = run_->outputs[run_->current];
-  for (const SegmentScanner::Item& item : items) relocate(item, output);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i % Keydir::window_keys == 0) prefetch(std::span(items).subspan(i));
+    relocate(items[i], output);
+  }
+}
+
+// Of the next window of `items`: one look-up after the other would wait for memory three times each.
+void Compactor::prefetch(std::span<const SegmentScanner::Item> items) const {
+  std::array<Key, Keydir::window_keys> keys;
+  const std::size_t count = std::min(items.size(), keys.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    keys[i] = {items[i].record.database, items[i].record.key};
+  }
+  parts_.keydir.prefetch_entries(std::span(keys.data(), count));
 }
 
 void Compactor::relocate(const SegmentScanner::Item& item, const SegmentPtr& output) {

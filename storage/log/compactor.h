@@ -30,6 +30,7 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -128,6 +129,7 @@ class Compactor {
   Result<const Items*> next_frame(const std::vector<SegmentPtr>& segments);
   Result<void> copy(const Items& items);
   Fate fate_of(const SegmentScanner::Item& item) const;
+  void prefetch(std::span<const SegmentScanner::Item> items) const;
   void relocate(const Items& items);
   void relocate(const SegmentScanner::Item& item, const SegmentPtr& output);
   void end_run();

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cassert>
 #include <cstdlib>
-#include <sys/mman.h>
 
 namespace kvs::log {
 namespace {
@@ -162,17 +161,10 @@ void pack(const KeyNode& node, std::size_t key_bytes, bool with_copies, Fields& 
   fields.flags = static_cast<std::uint16_t>(flags);
 }
 
-std::byte* new_chunk(std::size_t bytes) {
-  // Not malloc: the chunk goes back to the system as soon as it is empty, and between blocks of
-  // other sizes it could not.
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) std::abort();
-  return static_cast<std::byte*>(memory);
-}
-
 }  // namespace
 
-NodeArena::NodeArena(bool with_copies) : with_copies_(with_copies) {
+NodeArena::NodeArena(bool with_copies, ChunkMemory& memory)
+    : with_copies_(with_copies), memory_(memory) {
   chunks_.resize(1);
 }
 
@@ -325,7 +317,7 @@ NodeHandle NodeArena::take_place(std::size_t units) {
       hole_units_ += fresh_units_;
       make_holes(fresh_, fresh_units_);
     }
-    fresh_ = add_chunk(new_chunk(chunk_bytes), 0) << chunk_bits;
+    fresh_ = add_chunk(memory_.take(), 0) << chunk_bits;
     fresh_units_ = chunk_units;
     total_units_ += chunk_units;
   }
@@ -486,7 +478,7 @@ void NodeArena::drop_all() {
     if (chunk.large_bytes != 0) {
       std::free(chunk.memory);
     } else {
-      munmap(chunk.memory, chunk_bytes);
+      memory_.give_back(chunk.memory);
     }
   }
   chunks_.assign(1, Chunk());
@@ -518,7 +510,7 @@ bool NodeArena::choose_victim() {
 NodeArena::Moved NodeArena::empty_place() {
   if (victim_next_ == chunk_units) {
     assert(chunks_[victim_].live_units == 0);
-    munmap(chunks_[victim_].memory, chunk_bytes);
+    memory_.give_back(chunks_[victim_].memory);
     drop_chunk(victim_);
     total_units_ -= chunk_units;
     hole_units_ -= chunk_units;

@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "storage/log/chunk_memory.h"
 #include "storage/log/keydir.h"
 #include "storage/log/value_ring.h"
 
@@ -45,7 +46,8 @@ class NodeArena {
  public:
   // `with_copies`: values are kept in a ring, so every node has room for a position, whether its
   // value has a copy or not. Otherwise nodes would change their size with every first read.
-  explicit NodeArena(bool with_copies);
+  // Lifetime: `memory` outlives this.
+  NodeArena(bool with_copies, ChunkMemory& memory);
   ~NodeArena();
   NodeArena(const NodeArena&) = delete;
   NodeArena& operator=(const NodeArena&) = delete;
@@ -87,7 +89,7 @@ class NodeArena {
   static constexpr std::size_t unit_bytes = 4;
   static constexpr unsigned chunk_bits = 14;
   static constexpr std::size_t chunk_units = std::size_t{1} << chunk_bits;
-  static constexpr std::size_t chunk_bytes = chunk_units * unit_bytes;
+  static_assert(chunk_units * unit_bytes == ChunkMemory::chunk_bytes);
   static constexpr std::size_t node_units_min = 4;
   // Up to 512 bytes every size is a class of its own; up to 4 KiB they are 128 bytes apart (a node
   // is rounded up to its class); what is larger owns its memory and a chunk's number.
@@ -141,6 +143,7 @@ class NodeArena {
   Moved empty_place();
 
   const bool with_copies_;
+  ChunkMemory& memory_;
   std::vector<Chunk> chunks_;  // number 0 is unused: handle 0 is no node
   std::vector<std::uint32_t> unused_chunk_numbers_;
   std::uint64_t large_bytes_ = 0;

@@ -20,8 +20,6 @@ constexpr std::size_t copied_keys_max = 128;
 // A string that must grow by more than this grows with the lock released.
 constexpr std::size_t allocation_under_lock_bytes_max = std::size_t{16} << 10;
 
-// Changes whose ways to a node are walked side by side.
-constexpr std::size_t window_changes = 16;
 // Places that are looked at with each change while an arena has too many holes.
 constexpr std::size_t tidied_places = 16;
 // Slots whose copies are looked at in one step, and the part of the positions that one round over
@@ -41,7 +39,7 @@ std::uint64_t scrambled(std::uint64_t number) {
 // What a shard knows of one database. Its keys are spread over several tables, so that the
 // directory of none grows so large that doubling it would take long.
 struct Keydir::DatabaseTable {
-  explicit DatabaseTable(bool with_copies) : nodes(with_copies) {}
+  DatabaseTable(bool with_copies, ChunkMemory& memory) : nodes(with_copies, memory) {}
 
   std::array<KeyTable, tables_count> keys;
   NodeArena nodes;
@@ -99,6 +97,7 @@ struct Keydir::DatabaseTable {
 
 struct alignas(64) Keydir::Shard {
   mutable std::mutex mutex;
+  ChunkMemory* memory = nullptr;  // of the nodes of all shards; set once
   // All below is guarded by `mutex`.
   ValueRing ring;
   std::array<std::unique_ptr<DatabaseTable>, databases_count> databases;  // null: never used
@@ -114,7 +113,9 @@ struct alignas(64) Keydir::Shard {
 
   DatabaseTable& table(Database database) {
     auto& table = databases[database];
-    if (table == nullptr) table = std::make_unique<DatabaseTable>(ring.capacity_bytes() > 0);
+    if (table == nullptr) {
+      table = std::make_unique<DatabaseTable>(ring.capacity_bytes() > 0, *memory);
+    }
     return *table;
   }
 
@@ -244,11 +245,14 @@ class Keydir::Counts {
 };
 
 Keydir::Keydir(const HashKey& hash_key, std::uint64_t cache_bytes, unsigned ring_position_bits)
-    : shards_(std::make_unique<Shard[]>(shards_count)), random_state_(hash_of(hash_key, "random")) {
+    : memory_(std::make_unique<ChunkMemory>()),
+      shards_(std::make_unique<Shard[]>(shards_count)),
+      random_state_(hash_of(hash_key, "random")) {
   for (std::size_t i = 0; i < databases_count; ++i) {
     hash_keys_[i] = derived(hash_key, static_cast<std::uint8_t>(i));
   }
   for (std::size_t i = 0; i < shards_count; ++i) {
+    shards_[i].memory = memory_.get();
     shards_[i].ring.set_capacity(static_cast<std::size_t>(cache_bytes / shards_count),
                                  ring_position_bits);
   }
@@ -313,10 +317,10 @@ std::optional<Entry> Keydir::find_cold(Key key) const {
 
 void Keydir::apply(std::span<Change> changes, Visibility visibility) {
   Counts counts;
-  if (changes.size() <= window_changes) {
-    std::array<Work, window_changes> work;
+  if (changes.size() <= window_keys) {
+    std::array<Work, window_keys> work;
     for (std::size_t i = 0; i < changes.size(); ++i) {
-      work[i] = {place_of(changes[i].key), &changes[i]};
+      work[i] = {place_of(changes[i].key), changes[i].key.database, &changes[i]};
     }
     const std::span used(work.data(), changes.size());
     if (visibility == Visibility::together && used.size() > 1) {
@@ -329,7 +333,9 @@ void Keydir::apply(std::span<Change> changes, Visibility visibility) {
   }
   std::vector<Work> work;
   work.reserve(changes.size());
-  for (Change& change : changes) work.push_back({place_of(change.key), &change});
+  for (Change& change : changes) {
+    work.push_back({place_of(change.key), change.key.database, &change});
+  }
   if (visibility == Visibility::together) {
     apply_together(work, counts);
   } else {
@@ -342,8 +348,8 @@ void Keydir::apply_together(std::span<Work> work, Counts& counts) {
   std::uint64_t needed = 0;
   for (const Work& one : work) needed |= std::uint64_t{1} << one.place.shard;
   const ShardLocks locks(shards_.get(), needed);
-  for (std::size_t first = 0; first < work.size(); first += window_changes) {
-    apply_window(work.subspan(first, std::min(window_changes, work.size() - first)), Locks::held,
+  for (std::size_t first = 0; first < work.size(); first += window_keys) {
+    apply_window(work.subspan(first, std::min(window_keys, work.size() - first)), Locks::held,
                  counts);
   }
   counts.publish(*this);
@@ -357,8 +363,8 @@ void Keydir::apply_by_shard(std::span<Work> work, Counts& counts) {
   for (std::size_t i = 1; i <= shards_count; ++i) begin[i] += begin[i - 1];
   std::vector<Work> sorted(work.size());
   for (const Work& one : work) sorted[begin[one.place.shard]++] = one;
-  for (std::size_t first = 0; first < sorted.size(); first += window_changes) {
-    apply_window(std::span(sorted).subspan(first, std::min(window_changes, sorted.size() - first)),
+  for (std::size_t first = 0; first < sorted.size(); first += window_keys) {
+    apply_window(std::span(sorted).subspan(first, std::min(window_keys, sorted.size() - first)),
                  Locks::each, counts);
   }
   counts.publish(*this);
@@ -367,7 +373,7 @@ void Keydir::apply_by_shard(std::span<Work> work, Counts& counts) {
 // Calls `step(i)` for each of `work` with the lock of its shard held, taking it for neighbours of
 // one shard at once.
 template <class Step>
-void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) {
+void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) const {
   for (std::size_t i = 0; i < work.size();) {
     const std::uint32_t shard = work[i].place.shard;
     std::unique_lock lock(shards_[shard].mutex, std::defer_lock);
@@ -382,24 +388,58 @@ void Keydir::step_through(std::span<const Work> work, Locks locks, Step&& step) 
 // The way to a node is several cache misses long: it is walked for all of them side by side, one
 // step after the other. Between steps the locks are free, so that no reader waits for memory that
 // is on its way; what a step finds is only a hint to the next one, which looks again.
+void Keydir::prefetch_nodes(std::span<const Work> work, Locks locks) const {
+  const auto table_of = [&](const Work& one) {
+    return shards_[one.place.shard].databases[one.database].get();
+  };
+  step_through(work, locks, [&](std::size_t i) {
+    const DatabaseTable* table = table_of(work[i]);
+    if (table != nullptr) table->keys[work[i].place.table].prefetch_slots(work[i].place.tag);
+  });
+  step_through(work, locks, [&](std::size_t i) {
+    const DatabaseTable* table = table_of(work[i]);
+    if (table == nullptr) return;
+    const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
+    if (node != no_node) table->nodes.prefetch(node);
+  });
+}
+
 void Keydir::apply_window(std::span<const Work> work, Locks locks, Counts& counts) {
-  if (work.size() > 1) {
-    const auto table_of = [&](std::size_t i) {
-      return shards_[work[i].place.shard].databases[work[i].change->key.database].get();
-    };
-    step_through(work, locks, [&](std::size_t i) {
-      const DatabaseTable* table = table_of(i);
-      if (table != nullptr) table->keys[work[i].place.table].prefetch_slots(work[i].place.tag);
-    });
-    step_through(work, locks, [&](std::size_t i) {
-      const DatabaseTable* table = table_of(i);
-      if (table == nullptr) return;
-      const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
-      if (node != no_node) table->nodes.prefetch(node);
-    });
-  }
+  if (work.size() > 1) prefetch_nodes(work, locks);
   step_through(work, locks,
                [&](std::size_t i) { apply_one(shards_[work[i].place.shard], work[i], counts); });
+}
+
+template <class Visit>
+void Keydir::visit_windows(std::span<const Key> keys, Visit&& visit) const {
+  std::array<Work, window_keys> window;
+  while (!keys.empty()) {
+    const std::size_t count = std::min(keys.size(), window.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      window[i] = {place_of(keys[i]), keys[i].database, nullptr};
+    }
+    visit(std::span<const Work>(window.data(), count));
+    keys = keys.subspan(count);
+  }
+}
+
+void Keydir::prefetch_entries(std::span<const Key> keys) const {
+  visit_windows(keys, [&](std::span<const Work> work) { prefetch_nodes(work, Locks::each); });
+}
+
+void Keydir::prefetch_values(std::span<const Key> keys) const {
+  visit_windows(keys, [&](std::span<const Work> work) {
+    prefetch_nodes(work, Locks::each);
+    step_through(work, Locks::each, [&](std::size_t i) {
+      const Shard& shard = shards_[work[i].place.shard];
+      const DatabaseTable* table = shard.databases[work[i].database].get();
+      if (table == nullptr) return;
+      const NodeHandle node = table->keys[work[i].place.table].probable_node(work[i].place.tag);
+      if (node == no_node) return;
+      const RingPosition position = table->nodes.ring_position(node);
+      if (shard.ring.holds(position)) shard.ring.prefetch(position);
+    });
+  });
 }
 
 void Keydir::apply_one(Shard& shard, const Work& work, Counts& counts) {

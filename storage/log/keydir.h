@@ -39,6 +39,8 @@
 
 namespace kvs::log {
 
+class ChunkMemory;
+
 // Where a record lies.
 struct Location {
   std::uint32_t segment = 0;
@@ -102,6 +104,12 @@ class Keydir {
   };
   // Like find; copies the value when it is in memory, else leaves `value` untouched.
   std::optional<Found> get(Key key, std::string& value);
+
+  // A hint that these will be looked up next, or read with their values: brings them into the
+  // processor's caches, side by side. Up to window_keys are worth one call.
+  static constexpr std::size_t window_keys = 16;
+  void prefetch_entries(std::span<const Key> keys) const;
+  void prefetch_values(std::span<const Key> keys) const;
 
   // The entry of a key whose value is not in memory; nullopt: it is, or there is no such key.
   std::optional<Entry> find_cold(Key key) const;
@@ -171,6 +179,7 @@ class Keydir {
   };
   struct Work {
     Place place;
+    Database database;
     Change* change;
   };
   class Counts;  // changes of the two counters below, summed up and published at once
@@ -187,7 +196,10 @@ class Keydir {
   enum class Locks : std::uint8_t { held, each };  // by the caller; taken step by step
   void apply_window(std::span<const Work> work, Locks locks, Counts& counts);
   template <class Step>
-  void step_through(std::span<const Work> work, Locks locks, Step&& step);
+  void step_through(std::span<const Work> work, Locks locks, Step&& step) const;
+  void prefetch_nodes(std::span<const Work> work, Locks locks) const;
+  template <class Visit>
+  void visit_windows(std::span<const Key> keys, Visit&& visit) const;
   void apply_one(Shard& shard, const Work& work, Counts& counts);
   // A step of giving back what deleted nodes have left, if that is too much.
   void tidy(DatabaseTable& table, Database database);
@@ -195,6 +207,7 @@ class Keydir {
   void publish_deadline(std::size_t shard);
 
   std::array<HashKey, databases_count> hash_keys_;
+  std::unique_ptr<ChunkMemory> memory_;  // of the nodes; outlives the shards
   std::unique_ptr<Shard[]> shards_;
   std::array<std::atomic<std::uint64_t>, databases_count> keys_{};
   std::array<std::atomic<std::uint64_t>, databases_count> volatiles_{};

@@ -42,6 +42,7 @@ class LogEngine final : public Engine {
   Result<void> load() override;
   Result<std::optional<KeyInfo>> find(Key key, Access access) override;
   Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
+  void prefetch(std::span<const Key> keys) const override { keydir_.prefetch_values(keys); }
   Result<std::optional<ColdRead>> plan_cold_read(Key key) override;
   bool finish_cold_read(Key key, const ColdRead& read, std::string& bytes) override;
   Result<std::unique_ptr<WriteSession>> begin() override;

@@ -6,6 +6,12 @@
 #include <sys/mman.h>
 
 namespace kvs::log {
+namespace {
+
+// A ring that has grown beyond this gets huge pages.
+constexpr std::size_t small_pages_bytes = std::size_t{1} << 20;
+
+}  // namespace
 
 ValueRing::~ValueRing() {
   if (memory_ != nullptr) munmap(memory_, capacity_units_ * unit_bytes);
@@ -31,6 +37,7 @@ RingPosition ValueRing::append(std::string_view value) {
     std::memcpy(memory_, value.data() + before_end, value.size() - before_end);
   }
   const auto position = static_cast<RingPosition>(head_ & position_mask_);
+  if (!huge_pages_wanted_ && place >= small_pages_bytes) want_huge_pages();
   head_ += (value.size() + unit_bytes - 1) / unit_bytes;
   return position;
 }
@@ -60,6 +67,11 @@ bool ValueRing::map() {
   }
   memory_ = static_cast<char*>(memory);
   return true;
+}
+
+void ValueRing::want_huge_pages() {
+  huge_pages_wanted_ = true;
+  madvise(memory_, capacity_units_ * unit_bytes, MADV_HUGEPAGE);  // a wish
 }
 
 }  // namespace kvs::log

@@ -19,6 +19,7 @@ using kvs::log::Deadlines;
 using kvs::log::KeyNode;
 using kvs::log::KeyTable;
 using kvs::log::no_node;
+using kvs::log::ChunkMemory;
 using kvs::log::NodeArena;
 using kvs::log::NodeHandle;
 
@@ -164,7 +165,8 @@ TEST_CASE("replacing a node keeps its tag") {
 }
 
 TEST_CASE("a node gives back every field that was stored") {
-  NodeArena arena(true);
+  ChunkMemory memory;
+  NodeArena arena(true, memory);
   const std::string binary("\0\r\n\xff", 4);
   for (const std::string& key : {std::string(), binary, std::string(1000, 'k')}) {
     for (const UnixMs expire_at : {kvs::never, UnixMs{1'700'000'000'123}, UnixMs{-5}}) {
@@ -199,7 +201,8 @@ TEST_CASE("a node gives back every field that was stored") {
 }
 
 TEST_CASE("numbers of every length come back") {
-  NodeArena arena(false);
+  ChunkMemory memory;
+  NodeArena arena(false, memory);
   const std::vector<std::uint64_t> lsns = {
       0, 1, 0xffffffff, 0x100000000, 0xffffffffff, 0x10000000000, kvs::log::lsn_end - 1};
   for (const std::uint64_t lsn : lsns) {
@@ -229,7 +232,8 @@ namespace {
 
 // An arena beside a model of it, whose handles tidy() may change.
 struct ModelledArena {
-  NodeArena arena{false};
+  ChunkMemory memory;
+  NodeArena arena(false, memory);
   std::map<NodeHandle, std::pair<std::string, KeyNode>> model;
   std::uint64_t live_bytes = 0;  // at least
 

@@ -268,6 +268,15 @@ TEST_CASE("random operations agree with a map") {
       REQUIRE(changes[i].applied);
       REQUIRE(changes[i].replaced == replaced[i]);
     }
+    std::vector<Key> hinted;  // present ones, absent ones, and those of a database without keys
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      hinted.push_back({static_cast<Database>(random() % 4), names[i]});
+    }
+    if (random() % 2) {
+      keydir.prefetch_entries(hinted);
+    } else {
+      keydir.prefetch_values(hinted);
+    }
     for (int look = 0; look < 20; ++look) {
       const auto database = static_cast<Database>(random() % 3);
       const std::string name = "key" + std::to_string(random() % 5000);
@@ -764,7 +773,9 @@ TEST_CASE("readers see whole values while writers, compaction and clears go on")
     std::mt19937_64 own(1);
     std::string value;
     while (!stop) {
-      const auto found = keydir.get({0, name_of(own())}, value);
+      const std::array<std::string, 3> names = {name_of(own()), name_of(own()), name_of(own())};
+      keydir.prefetch_values(std::array<Key, 3>{Key{0, names[0]}, {0, names[1]}, {0, names[2]}});
+      const auto found = keydir.get({0, names[0]}, value);
       if (!found || !found->resident) continue;
       ++hits;
       // A value is one letter repeated, told by its LSN.
