@@ -94,7 +94,7 @@ struct Client {
   std::shared_ptr<const acl::User> user;
   std::uint64_t user_version = 0;
   std::uint32_t lane_window = 0;  // in which the lane has last met it (patience.h)
-  unsigned auth_failures = 0;  // since the last success; the connection slows down on it
+  unsigned auth_failures = 0;     // since the last success; the connection slows down on it
   bool close_after_reply = false;
   std::string output;              // replies not yet handed to the socket
   bool output_overflowed = false;  // a reply outgrew its limit: the connection closes unanswered

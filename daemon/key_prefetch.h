@@ -1,7 +1,8 @@
-// key_prefetch.h - what the requests of a pipeline will read is fetched before the first of them runs.
+// key_prefetch.h - what the requests of a pipeline will read is fetched before the first of them
+// runs.
 //
-// A GET of a key that nobody has asked for lately waits for main memory four times. In a pipeline the
-// next requests are there already, so their keys are looked up side by side.
+// A GET of a key that nobody has asked for lately waits for main memory four times. In a pipeline
+// the next requests are there already, so their keys are looked up side by side.
 #pragma once
 
 #include <cstddef>

@@ -1,11 +1,11 @@
 // patience.h - should a batch that could leave wait for more to ride with it?
 //
 // A batch costs a hop to the pool and back, some 8 us of CPU however much it carries. With many
-// clients that wait for one reply each, requests come one by one; sent at once they ride by twos and
-// threes, and the hops cost more than the work. So while requests come fast from many connections, a
-// batch waits until a good part of these has joined it, but never longer than `patience`. Few
-// connections, a slow stream of requests, or a pipeline (many requests of one connection) wait for
-// nothing.
+// clients that wait for one reply each, requests come one by one; sent at once they ride by twos
+// and threes, and the hops cost more than the work. So while requests come fast from many
+// connections, a batch waits until a good part of these has joined it, but never longer than
+// `patience`. Few connections, a slow stream of requests, or a pipeline (many requests of one
+// connection) wait for nothing.
 //
 // It measures by the loop's clock, in windows of some milliseconds.
 #pragma once

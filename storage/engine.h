@@ -210,9 +210,9 @@ class Engine : public Reader {
   // it was told to stop. The directory is unchanged then, and the engine is of no use.
   virtual Result<void> load() { return {}; }
 
-  // A hint that `keys` are about to be read: starts to bring what that needs of main memory into the
-  // processor's caches, for all of them side by side, where one read after the other would wait for
-  // each of its steps. Changes nothing.
+  // A hint that `keys` are about to be read: starts to bring what that needs of main memory into
+  // the processor's caches, for all of them side by side, where one read after the other would wait
+  // for each of its steps. Changes nothing.
   virtual void prefetch(std::span<const Key> /*keys*/) const {}
 
   // For who reads files by himself, many at a time and without a thread for each. Returns where the

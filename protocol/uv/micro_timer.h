@@ -1,7 +1,7 @@
 // micro_timer.h - a timer for less than the millisecond that libuv's timers count in.
 //
-// A timerfd that the loop watches: one system call to start it, none if it is started again before it
-// has run out.
+// A timerfd that the loop watches: one system call to start it, none if it is started again before
+// it has run out.
 #pragma once
 
 #include <chrono>

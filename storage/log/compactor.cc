@@ -261,7 +261,8 @@ void Compactor::relocate(const Items& items) {
   }
 }
 
-// Of the next window of `items`: one look-up after the other would wait for memory three times each.
+// Of the next window of `items`: one look-up after the other would wait for memory three times
+// each.
 void Compactor::prefetch(std::span<const SegmentScanner::Item> items) const {
   std::array<Key, Keydir::window_keys> keys;
   const std::size_t count = std::min(items.size(), keys.size());

@@ -9,9 +9,9 @@
 // round after 32 GiB. Who remembers positions must forget those that are no longer held before
 // `reused_after_units` more have been appended (the keydir does so as the ring moves on).
 //
-// The memory is an anonymous mapping whose pages come into being as the ring first fills: small ones
-// at first, so that little data takes little memory, and huge ones from then on (chunk_memory.h says
-// why).
+// The memory is an anonymous mapping whose pages come into being as the ring first fills: small
+// ones at first, so that little data takes little memory, and huge ones from then on
+// (chunk_memory.h says why).
 //
 // Thread: guarded by the shard's lock.
 #pragma once
@@ -56,10 +56,11 @@ class ValueRing {
   // Sets `value` to the `bytes` that were appended at `position`, which the ring must hold.
   void copy(RingPosition position, std::size_t bytes, std::string& value) const;
 
-  // Starts to bring the beginning of what lies at `position` into the processor's caches. Inlined by
-  // force: GCC 12 takes a function that only prefetches for one without effect.
+  // Starts to bring the beginning of what lies at `position` into the processor's caches. Inlined
+  // by force: GCC 12 takes a function that only prefetches for one without effect.
   [[gnu::always_inline]] void prefetch(RingPosition position) const {
-    const std::size_t unit = static_cast<std::size_t>((head_ - age_units(position)) % capacity_units_);
+    const std::size_t unit =
+        static_cast<std::size_t>((head_ - age_units(position)) % capacity_units_);
     __builtin_prefetch(memory_ + unit * unit_bytes);
     __builtin_prefetch(memory_ + unit * unit_bytes + 64);
   }

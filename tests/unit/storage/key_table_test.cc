@@ -15,11 +15,11 @@
 #include "storage/log/deadlines.h"
 
 using kvs::UnixMs;
+using kvs::log::ChunkMemory;
 using kvs::log::Deadlines;
 using kvs::log::KeyNode;
 using kvs::log::KeyTable;
 using kvs::log::no_node;
-using kvs::log::ChunkMemory;
 using kvs::log::NodeArena;
 using kvs::log::NodeHandle;
 
