@@ -22,9 +22,9 @@ COMPACTION_BYTES_PER_SECOND = 50_000_000
 LIMIT_BYTES_PER_SECOND = 60_000_000  # what Redis' rewrite does is not limited, nor can it be
 
 
-def load(server, program, rate, seconds, keys):
+def load(server, program, rate, seconds, keys, set_percent=50):
     text = measure.run_generator(
-        [program, server.port, rate, seconds, CONNECTIONS, keys, VALUE_BYTES, 50], server)
+        [program, server.port, rate, seconds, CONNECTIONS, keys, VALUE_BYTES, set_percent], server)
     try:
         p50, p99, p999, most = (float(word) for word in text.split())
     except ValueError:

@@ -158,11 +158,11 @@ def run_generator(command, server):
     return done.stdout.decode()
 
 
-def run_benchmark(server, scenario, keys):
+def run_benchmark(server, scenario, keys, clients=CLIENTS):
     """redis-benchmark; the fields of a Sample that it knows."""
     text = run_generator(
         ["redis-benchmark", "-h", "127.0.0.1", "-p", server.port, "-t", scenario.operation,
-         "-n", scenario.requests, "-c", CLIENTS, "-P", scenario.pipeline, "-d", VALUE_BYTES,
+         "-n", scenario.requests, "-c", clients, "-P", scenario.pipeline, "-d", VALUE_BYTES,
          "-r", keys, "--csv"], server)
     rows = [row for row in csv.DictReader(io.StringIO(text))
             if row.get("test") == scenario.operation.upper()]
