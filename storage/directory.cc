@@ -183,11 +183,19 @@ Result<std::unique_ptr<Directory>> PosixFs::open_directory(const std::filesystem
 }
 
 Result<void> PosixFs::create_directory(const std::filesystem::path& path) {
-  if (::mkdir(path.c_str(), directory_mode) != 0 && errno != EEXIST) {
-    return std::unexpected(io_error(errno, "create directory", path.string()));
-  }
   // "a/b/" names b as "a/b" does.
   const std::filesystem::path named = path.has_filename() ? path : path.parent_path();
+  if (::mkdir(named.c_str(), directory_mode) != 0) {
+    if (errno != EEXIST) {
+      return std::unexpected(io_error(errno, "create directory", named.string()));
+    }
+    // Whoever creates gets a directory here: a backup's name, which comes from a client, must not
+    // lead to another place. A link that was there before is followed by open_directory alone.
+    struct stat status {};
+    if (::lstat(named.c_str(), &status) == 0 && S_ISLNK(status.st_mode)) {
+      return fail(Code::io, named.string() + " is a symbolic link");
+    }
+  }
   const std::filesystem::path parent = named.has_parent_path() ? named.parent_path() : ".";
   const int descriptor = open_retrying(AT_FDCWD, parent.c_str(), O_RDONLY | O_DIRECTORY, 0);
   if (descriptor < 0) return std::unexpected(io_error(errno, "open directory", parent.string()));

@@ -2,7 +2,8 @@
 
 The server benchmark of contract.md 5: 1000 unique keys of equal length, written and read by a pool of
 concurrent clients. More threads than cores must not cost anything; the baseline is the engine's own
-run with one thread.
+run with one thread. kvs-server has libuv's pool alone and sends it batches; what each kind of pool costs shows
+pool-server (pool_server.cc), one job for each command, beside it.
 """
 
 import os
@@ -15,8 +16,22 @@ from measure import HarnessError
 
 KEYS = 1000
 ENGINES = ("kvs", "rocksdb")
+POOLS = ("shared_queue", "libuv", "thread_per_job")
 
 _rates = {}  # (engine, operation) -> {threads: [rate, ...]}
+_pool_rates = {}  # the same of pool-server: (pool, engine, operation) -> {threads: [rate, ...]}
+
+
+class PoolServer(measure.MeasuredServer):
+    """pool-server on one engine and one pool."""
+
+    def __init__(self, binary, engine, pool, threads):
+        super().__init__(path=binary.parent / "pool-server", name=f"{pool}, {engine}, {threads} threads")
+        self.words = [engine, pool, threads]
+
+    def command(self):
+        # It keeps its data in the current directory.
+        return ["/usr/bin/env", f"--chdir={self.directory}", self.path, self.port, *self.words]
 
 
 def thread_counts():
@@ -36,9 +51,13 @@ def check(server):
             raise HarnessError(f"{server.name}: not every key is there")
 
 
-def one_run(binary, engine, threads, requests):
-    with measure.MeasuredServer("--engine", engine, "--io-threads", str(threads), path=binary,
-                                name=f"{engine}, {threads} threads") as server:
+def kvs_server(binary, engine, threads):
+    return measure.MeasuredServer("--engine", engine, "--io-threads", str(threads), path=binary,
+                                  name=f"{engine}, {threads} threads")
+
+
+def one_run(started, requests):
+    with started as server:
         measure.preload(server, KEYS)
         rates = {}
         for operation in ("set", "get"):
@@ -53,11 +72,19 @@ def run(arguments):
     requests = 5_000 if arguments.short else 100_000
     counts = thread_counts()
     _rates.clear()
+    _pool_rates.clear()
     for _ in range(arguments.pairs):
         for engine in ENGINES:
             for threads in counts:
-                for operation, rate in one_run(binary, engine, threads, requests).items():
+                for operation, rate in one_run(kvs_server(binary, engine, threads), requests).items():
                     _rates.setdefault((engine, operation), {}).setdefault(threads, []).append(rate)
+                for pool in POOLS:
+                    # A thread per job has no number of threads.
+                    if pool == "thread_per_job" and threads > 1:
+                        continue
+                    server = PoolServer(binary, engine, pool, threads)
+                    for operation, rate in one_run(server, requests).items():
+                        _pool_rates.setdefault((pool, engine, operation), {}).setdefault(threads, []).append(rate)
     say("figure 15: every number of threads measured")
     most = counts[-1]
     return [FigureRow("15", f"{engine}, {operation.upper()}/s with {most} pool threads", "1 thread",
@@ -67,7 +94,18 @@ def run(arguments):
 
 def draw(folder):
     counts = thread_counts()
-    series = {f"{engine}, {operation.upper()}": [statistics.median(rates[n]) for n in counts]
-              for (engine, operation), rates in _rates.items()}
-    return [plots.lines(folder, "figure_15", "Throughput against pool threads, 1000 keys, 50 clients",
-                        "--io-threads", "requests/s", counts, series)]
+
+    def medians(rates):
+        # One figure for all numbers of threads is a level line.
+        return [statistics.median(rates.get(n, rates[1])) for n in counts]
+
+    names = []
+    for operation in ("get", "set"):
+        series = {f"kvs-server, {engine}": medians(_rates[engine, operation]) for engine in ENGINES}
+        series |= {f"{pool.replace('_', ' ')}, {engine}": medians(rates)
+                   for (pool, engine, which), rates in _pool_rates.items() if which == operation}
+        names.append(plots.lines(
+            folder, f"figure_15_{operation}",
+            f"{operation.upper()} against threads of the pool, 1000 keys, {measure.CLIENTS} clients",
+            "threads of the pool", "requests/s", counts, series))
+    return names

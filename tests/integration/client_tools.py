@@ -14,6 +14,7 @@ import os
 import pathlib
 import pty
 import random
+import re
 import select
 import shutil
 import signal
@@ -562,7 +563,8 @@ class Tools(harness.ServerTestCase):
 
     # --- what is installed beside the program -----------------------------------------------------
 
-    def test_completion_scripts_are_right_and_know_every_subcommand_and_option(self):
+    def options_of_subcommands(self):
+        """Subcommand -> its options with two dashes, as --help has them."""
         helps = {}
         top = harness.run(CLIENT, "--help").stdout.decode()
         names = [line.split()[0].split(",")[0] for line in top.split("Subcommands:")[1].split(
@@ -572,6 +574,11 @@ class Tools(harness.ServerTestCase):
             text = harness.run(CLIENT, name, "--help").stdout.decode()
             helps[name] = {word.split("=")[0].rstrip(",") for line in text.splitlines()
                            for word in line.split()[:1] if word.startswith("--")}
+        return helps
+
+    def test_completion_scripts_are_right_and_know_every_subcommand_and_option(self):
+        helps = self.options_of_subcommands()
+        every = set().union(*helps.values(), {"--help", "--version"})
         for shell in ("bash", "zsh", "fish"):
             suffix = {"bash": "kvs-client", "zsh": "_kvs-client", "fish": "kvs-client.fish"}[shell]
             path = harness.SOURCE / "packaging" / "completions" / suffix
@@ -581,6 +588,9 @@ class Tools(harness.ServerTestCase):
                 for option in options:
                     shown = option[2:] if shell == "fish" else option
                     self.assertIn(shown, text, (shell, name))
+            # And nothing that kvs-client does not have.
+            pattern = r"(?<!set) -l ([a-z-]+)" if shell == "fish" else r"(?<![\w-])--([a-z][a-z-]*)"
+            self.assertLessEqual({f"--{word}" for word in re.findall(pattern, text)}, every, shell)
             if shutil.which(shell):
                 harness.run(shell, "-n", path)
 
@@ -609,6 +619,9 @@ class Tools(harness.ServerTestCase):
         for name in ("set", "get", "rm", "command", "scan", "export", "import", "watch", "bench",
                      "repl"):
             self.assertIn(f"\\fB{name}\\fR", text)
+        plain = text.replace("\\-", "-")
+        for option in set().union(*self.options_of_subcommands().values()) - {"--help"}:
+            self.assertIn(f"\\fB{option}\\fR", plain)
         if not shutil.which("man"):
             self.skipTest("man is not installed")
         done = harness.run("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", path,

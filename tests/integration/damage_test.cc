@@ -294,6 +294,23 @@ TEST_CASE("a backup over the wire is incremental, and restores what was there") 
   CHECK_FALSE(std::filesystem::exists(target.path() / "no"));
 }
 
+TEST_CASE("a symbolic link in the directory of backups leads no backup out of it") {
+  const TempDir backups;
+  const TempDir elsewhere;
+  std::filesystem::create_directory_symlink(elsewhere.path(), backups.path() / "linked");
+  std::filesystem::create_directory_symlink(elsewhere.path() / "none", backups.path() / "dangling");
+  ServerOptions options = uncached();
+  options.arguments.insert(options.arguments.end(), {"--backup-dir", backups.path().string()});
+  ServerProcess server(options);
+  Socket socket = server.connect();
+  socket.command({"SET", "k", "v"});
+  for (const char* name : {"linked", "dangling"}) {
+    CHECK(contains(socket.command({"KVS", "BACKUP", name}), "is a symbolic link"));
+  }
+  CHECK(std::filesystem::is_empty(elsewhere.path()));
+  CHECK(contains(socket.command({"KVS", "BACKUP", "own"}), "$9\r\nnew_files\r\n:1\r\n"));
+}
+
 TEST_CASE("without --backup-dir no client makes a file anywhere") {
   ServerProcess server;
   Socket socket = server.connect();

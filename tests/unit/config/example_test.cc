@@ -1,6 +1,8 @@
-// example_test.cc - packaging/kvs.conf documents every option with its default, and nothing else.
+// example_test.cc - packaging/kvs.conf documents every option with its default, and nothing else;
+// the manual has every option.
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <sstream>
 
@@ -13,10 +15,14 @@
 namespace kvs::daemon {
 namespace {
 
-std::string example_path() {
+std::string packaging(const std::string& name) {
   const char* source = std::getenv("KVS_SOURCE_DIR");
   REQUIRE_MESSAGE(source != nullptr, "run through ctest, or set KVS_SOURCE_DIR");
-  return std::string(source) + "/packaging/kvs.conf";
+  return std::string(source) + "/packaging/" + name;
+}
+
+std::string example_path() {
+  return packaging("kvs.conf");
 }
 
 // The example's directives: lines of the form "#name value", one '#' and no blank.
@@ -56,6 +62,17 @@ TEST_CASE("the example config shows every option once, with its default") {
     const auto found = values.find(std::string(option.name));
     REQUIRE_MESSAGE(found != values.end(), option.name);
     CHECK_MESSAGE(found->second == option.show(Config()), option.name);
+  }
+}
+
+TEST_CASE("the manual of kvs-server names every option") {
+  std::ifstream input(packaging("man/kvs-server.1"));
+  REQUIRE(input.good());
+  const std::string manual(std::istreambuf_iterator<char>(input), {});
+  for (const ConfigOption& option : config_options()) {
+    std::string escaped = "\\-\\-";
+    for (const char letter : option.name) escaped += letter == '-' ? "\\-" : std::string(1, letter);
+    CHECK_MESSAGE(manual.find(escaped + "\\fR") != std::string::npos, option.name);
   }
 }
 

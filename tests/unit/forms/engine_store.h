@@ -53,12 +53,9 @@ class EngineStore : FormStore<Form> {
   std::optional<StoreSpace> compact() {
     engine_->engine().request_compaction();
     maintain(std::chrono::seconds(30));
-    // RocksDB's own files outweigh what a small run writes, so its size says nothing here.
+    // RocksDB allocates its files ahead, in tens of megabytes: its size says nothing here.
     if (engine_name_ != "kvs") return std::nullopt;
     const EngineStats stats = engine_->engine().stats();
-    // RocksDB allocates its files ahead, in megabytes: below that its size says nothing.
-    constexpr std::uint64_t telling_bytes = 64 << 20;
-    if (stats.engine == "rocksdb" && stats.written_bytes < telling_bytes) return std::nullopt;
     return StoreSpace{.disk_bytes = stats.disk_bytes, .written_bytes = stats.written_bytes};
   }
 
