@@ -108,10 +108,14 @@ void Context::remove(Database database, std::string_view key) {
 }
 
 void Context::clear(Database database) {
+  // What is absent stays as it was, for those who watch it.
+  for (const std::string& name : services.watches.watched_in(database)) {
+    const auto found = find(database, name);
+    if (!found || *found) services.watches.touch({database, name});
+  }
   assert(keys_.session != nullptr);
   depends_on_everything();
   keys_.session->clear(database);
-  services.watches.touch_database(database);
   if (keys_.changed != nullptr && services.operations.tracking.anyone()) {
     keys_.changed->push_back({{}, client.shared->id, true});
   }

@@ -36,9 +36,8 @@ bool is_queued(const Client& client, const Command& command) {
 bool refused_while_loading(const Services& services, Client& client, const Request& request) {
   if (!services.load_status.loading() || request.command == nullptr) return false;
   if (request.command->has(loading) || !may_run(client, *request.command)) return false;
-  if (client.in_transaction) client.transaction_broken = true;
-  resp::ReplyWriter(client.output, client.version)
-      .error("LOADING Redis is loading the dataset in memory");
+  refuse_request(client, services.watches, request.args[0],
+                 "LOADING Redis is loading the dataset in memory");
   return true;
 }
 
@@ -47,6 +46,11 @@ bool needs_session(const Client& client, const Request& request) {
   return request.command != nullptr &&
          (request.command->has(writes) || request.command->has(in_session)) &&
          may_run(client, *request.command) && !is_queued(client, *request.command);
+}
+
+bool changes_subscriptions(const Request& request) {
+  return request.command != nullptr && request.command->has(while_subscribed) &&
+         request.command->name != "ping";
 }
 
 bool touches_keys(const Client& client, const Request& request) {
@@ -72,23 +76,21 @@ void queue(Client& client, const Request& request, resp::ReplyWriter& reply) {
 void execute(Services& services, Client& client, const Request& request, Context::Keys& keys,
              UnixMs now) {
   resp::ReplyWriter reply(client.output, client.version);
+  const auto refuse = [&](std::string_view error) {
+    refuse_request(client, services.watches, request.args[0], error);
+  };
   if (request.command == nullptr) {
-    if (client.in_transaction) client.transaction_broken = true;
     keys.misused = services.commands.named(request.args);
-    return reply.error(request.error);
+    return refuse(request.error);
   }
   const Command& command = *request.command;
   client.shared->last_command.store(&command, std::memory_order_relaxed);
-  if (!may_run(client, command)) {
-    if (client.in_transaction) client.transaction_broken = true;
-    return reply.error("NOAUTH Authentication required.");
-  }
+  if (!may_run(client, command)) return refuse("NOAUTH Authentication required.");
   if (client.version == resp::Version::resp2 && client.subscriptions.any() &&
       !command.has(while_subscribed)) {
-    if (client.in_transaction) client.transaction_broken = true;
-    return reply.error("ERR Can't execute '" + std::string(command.name) +
-                       "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
-                       "allowed in this context");
+    return refuse("ERR Can't execute '" + std::string(command.name) +
+                  "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+                  "this context");
   }
   if (client.in_transaction) {
     if (command.has(no_multi)) {
@@ -273,6 +275,8 @@ class BatchRun {
         session_->publish_together();
       }
     }
+    // Who subscribes now is not to hear what was published before, and who leaves is.
+    if (!outbox_.empty() && changes_subscriptions(request)) commit();
     const bool provisional = session_ != nullptr && touches_keys(client, request);
     keys.metrics = entry.metrics;
     keys.changed = &changed_;

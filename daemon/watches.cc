@@ -43,13 +43,14 @@ void Watches::touch(Key key) {
   for (const Touched& touched : entry->second) touched->store(true, std::memory_order_release);
 }
 
-void Watches::touch_database(Database database) {
-  if (!anyone()) return;
+std::vector<std::string> Watches::watched_in(Database database) const {
+  std::vector<std::string> names;
+  if (!anyone()) return names;
   std::scoped_lock lock(mutex_);
   for (const auto& [name, watchers] : watchers_) {
-    if (name.front() != static_cast<char>(database)) continue;
-    for (const Touched& touched : watchers) touched->store(true, std::memory_order_release);
+    if (name.front() == static_cast<char>(database)) names.push_back(name.substr(1));
   }
+  return names;
 }
 
 void drop_watches(Client& client, Watches& watches) {

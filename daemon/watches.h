@@ -27,13 +27,14 @@ class Watches {
   void watch(Key key, Touched touched);
   void unwatch(Key key, const Touched& touched);
   void touch(Key key);
-  void touch_database(Database database);
+  // The names of the keys of `database` that somebody watches.
+  std::vector<std::string> watched_in(Database database) const;
   bool anyone() const noexcept { return count_.load(std::memory_order_acquire) != 0; }
   std::size_t count() const noexcept { return count_.load(std::memory_order_relaxed); }
 
  private:
   std::atomic<std::size_t> count_{0};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unordered_map<std::string, std::vector<Touched>> watchers_;  // guarded; key: db byte + name
 };
 

@@ -7,6 +7,7 @@
 #include "daemon/acl/check.h"
 #include "daemon/client_registry.h"
 #include "daemon/commands/client_handlers.h"
+#include "daemon/commands/session_state.h"
 #include "daemon/wall_clock.h"
 
 namespace kvs::daemon::acl {
@@ -95,9 +96,8 @@ bool refuses_restricted(Services& services, Client& client, const Request& reque
   const Verdict verdict = check(user_of(client), command, request.args);
   if (verdict.allowed()) return false;
   client.shared->last_command.store(&command, std::memory_order_relaxed);
-  if (client.in_transaction) client.transaction_broken = true;
   note_refusal(services, client, command, request.args, verdict, "toplevel");
-  resp::ReplyWriter(client.output, client.version).error(refusal(command, verdict.reason));
+  refuse_request(client, services.watches, request.args[0], refusal(command, verdict.reason));
   return true;
 }
 

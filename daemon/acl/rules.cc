@@ -124,12 +124,14 @@ Mistake apply_key_pattern(Selector& selector, std::string_view rule) {
   }
   rule.remove_prefix(1);
   if (has_blank_or_zero(rule)) return syntax_mistake;
-  if (selector.all_keys) {
+  // "~*" says what "allkeys" says, as often as one likes.
+  const bool everything = rule == "*" && pattern.reads && pattern.writes;
+  if (selector.all_keys && !everything) {
     return "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not "
            "have any effect. Try 'resetkeys' to start with an empty list of patterns";
   }
   pattern.glob = rule;
-  if (pattern.glob == "*" && pattern.reads && pattern.writes) {
+  if (everything) {
     selector.all_keys = true;
     selector.keys.clear();
     return std::nullopt;
@@ -147,7 +149,7 @@ Mistake apply_key_pattern(Selector& selector, std::string_view rule) {
 Mistake apply_channel_pattern(Selector& selector, std::string_view rule) {
   const std::string glob(rule.substr(1));
   if (has_blank_or_zero(glob)) return syntax_mistake;
-  if (selector.all_channels) {
+  if (selector.all_channels && glob != "*") {
     return "Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does "
            "not have any effect. Try 'resetchannels' to start with an empty list of channels";
   }

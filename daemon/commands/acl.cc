@@ -31,9 +31,15 @@ constexpr std::string_view no_file =
     "via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis "
     "configuration file set) in order to store users in the Redis configuration.";
 
+// For rules that an arity cannot express; of its own words Redis says this.
+void reply_wrong_subcommand(ReplyWriter& reply, Args args) {
+  reply.error("ERR unknown subcommand or wrong number of arguments for '" +
+              std::string(args[1].substr(0, 128)) + "'. Try ACL HELP.");
+}
+
 // ACL CAT [category]: all categories, or the commands of one.
 void acl_cat(Context& context, Args args, ReplyWriter& reply) {
-  if (args.size() > 3) return reply_wrong_arguments(reply, "acl|cat");
+  if (args.size() > 3) return reply_wrong_subcommand(reply, args);
   if (args.size() == 2) {
     reply.array(acl::category_names().size());
     for (const std::string_view name : acl::category_names()) reply.bulk(name);
@@ -132,7 +138,7 @@ void reply_rights(const acl::Selector& selector, ReplyWriter& reply) {
 // ACL GETUSER username: a map; null when there is no such user.
 void acl_getuser(Context& context, Args args, ReplyWriter& reply) {
   const auto account = context.services.accounts.find(args[2]);
-  if (account == nullptr) return reply.null_array();
+  if (account == nullptr) return reply.null();
   const auto user = account->user();
   reply.map(6);
   reply.bulk("flags");
@@ -222,7 +228,7 @@ void acl_save(Context& context, Args, ReplyWriter& reply) {
 
 // ACL LOG [count | RESET]: who was refused what, the newest first.
 void acl_log(Context& context, Args args, ReplyWriter& reply) {
-  if (args.size() > 3) return reply_wrong_arguments(reply, "acl|log");
+  if (args.size() > 3) return reply_wrong_subcommand(reply, args);
   acl::AccessLog& log = context.services.accounts.log;
   std::int64_t count = 10;
   if (args.size() == 3 && is_word(args[2], "RESET")) {

@@ -73,6 +73,18 @@ void leave_transaction(Client& client, Watches& watches) {
   drop_watches(client, watches);
 }
 
+void refuse_request(Client& client, Watches& watches, std::string_view name,
+                    std::string_view error) {
+  resp::ReplyWriter reply(client.output, client.version);
+  if (!is_word(name, "EXEC")) {
+    if (client.in_transaction) client.transaction_broken = true;
+    return reply.error(error);
+  }
+  leave_transaction(client, watches);
+  if (error.starts_with("ERR ")) error.remove_prefix(4);
+  reply.error(std::string("EXECABORT Transaction discarded because of: ").append(error));
+}
+
 namespace {
 
 // PING [message]: PONG, or the message.

@@ -26,4 +26,9 @@ void reply_wrong_password(resp::ReplyWriter& reply);
 // Leaves MULTI, with its queue and its watches.
 void leave_transaction(Client& client, Watches& watches);
 
+// Answers `error` to a request that is not to run, `name` being its first word. Inside MULTI that
+// breaks the transaction; EXEC itself ends it, and says so.
+void refuse_request(Client& client, Watches& watches, std::string_view name,
+                    std::string_view error);
+
 }  // namespace kvs::daemon

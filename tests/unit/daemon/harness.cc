@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-
-#include <doctest/doctest.h>
+#include <stdexcept>
 
 namespace kvs::daemon::test {
 
@@ -66,15 +65,15 @@ std::unique_ptr<Engine> open_real_engine(const std::filesystem::path& directory)
   const char* const name = std::getenv("KVS_TEST_ENGINE");
   if (name == nullptr) return nullptr;
   auto opened = open_engine(name, {.directory = directory});
-  REQUIRE_MESSAGE(opened, opened.error().message());
+  if (!opened) throw std::runtime_error(opened.error().message());
   return std::move(*opened);
 }
 
 }  // namespace
 
-TestServer::TestServer(Config start)
+TestServer::TestServer(Config start, std::unique_ptr<Engine> given)
     : config(std::move(start)),
-      real_engine(open_real_engine(directory.path())),
+      real_engine(given ? std::move(given) : open_real_engine(directory.path())),
       commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
                 scan_commands(), connection_commands(), client_commands(), server_commands(),
                 introspection_commands(), transaction_commands(), pubsub_commands(),

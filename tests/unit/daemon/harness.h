@@ -1,6 +1,7 @@
 // harness.h - a whole server without sockets: command table, executor and an engine.
 //
-// The engine is a MapEngine, or, when KVS_TEST_ENGINE is set, that one on a directory.
+// The engine is the one given, or, when KVS_TEST_ENGINE is set, that one on a directory, or a
+// MapEngine.
 #pragma once
 
 #include <memory>
@@ -39,7 +40,7 @@ bool fits(std::string_view text, std::string_view pattern);
 class TestClient;
 
 struct TestServer {
-  explicit TestServer(Config start = {});
+  explicit TestServer(Config start = {}, std::unique_ptr<Engine> given = nullptr);
 
   const Config config;
   kvs::test::MapEngine engine;

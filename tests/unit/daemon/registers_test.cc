@@ -35,7 +35,9 @@ TEST_CASE("a touched key tells its watchers and nobody else") {
   watches.touch({0, "k"});
   CHECK(first->load());
   CHECK_FALSE(second->load());
-  watches.touch_database(1);
+  CHECK(watches.watched_in(1) == std::vector<std::string>{"k"});
+  CHECK(watches.watched_in(2).empty());
+  watches.touch({1, "k"});
   CHECK(second->load());
 
   watches.unwatch({0, "k"}, first);
