@@ -22,6 +22,7 @@
 #include "daemon/config_file.h"
 #include "daemon/config_options.h"
 #include "daemon/log.h"
+#include "daemon/tls_settings.h"
 
 namespace kvs::daemon {
 namespace {
@@ -326,6 +327,7 @@ ParseOutcome parse(int argc, const char* const* argv) {
 
   config.config_file = file->as<std::string>();
   if (config.check_config) {
+    if (const auto usable = check_usable(config); !usable) return failed(usable.error().message());
     fmt::print("{}configuration is valid\n",
                config.config_file.empty() ? "" : config.config_file.string() + ": ");
     return {};
@@ -334,6 +336,15 @@ ParseOutcome parse(int argc, const char* const* argv) {
 }
 
 }  // namespace
+
+Result<void> check_usable(const Config& config) {
+  if (config.tls_port == 0) return {};
+  if (config.tls_port == config.addr.port) {
+    return fail(Code::invalid, "tls-port: this is the port of addr");
+  }
+  if (auto made = make_tls_context(config.tls); !made) return std::unexpected(made.error());
+  return {};
+}
 
 ParseOutcome parse_config(int argc, const char* const* argv) {
   try {

@@ -12,6 +12,9 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/async/result.h"
+#include "protocol/tls/context.h"
+
 namespace kvs::daemon {
 
 // When is a write acknowledged?
@@ -47,7 +50,9 @@ struct OneShot {
 };
 
 struct Config {
-  SocketAddress addr;
+  SocketAddress addr;     // port 0: with tls_port none, else any free one
+  unsigned tls_port = 0;  // of the same host; 0: no TLS
+  tls::ServerOptions tls;
   std::string engine;  // empty: the one that wrote the directory, else "kvs"
   std::filesystem::path dir = ".";
   SyncPolicy sync = SyncPolicy::everysec;
@@ -108,13 +113,28 @@ struct ParseOutcome {
 // Precedence: command line, then KVS_*, then the config file, then the defaults.
 ParseOutcome parse_config(int argc, const char* const* argv);
 
+// Whether what the options say can be had together, and of the files that they name: --check-config
+// asks this too. Errors: invalid.
+Result<void> check_usable(const Config& config);
+
 // Parses "IP:PORT" or "[IPv6]:PORT"; nullopt for anything else, host names included.
 std::optional<SocketAddress> parse_socket_address(std::string_view text);
+
+// Is there a port without TLS?
+inline bool has_plain_port(const Config& config) {
+  return config.addr.port != 0 || config.tls_port == 0;
+}
+// The text of an address with another port.
+std::string with_port(const SocketAddress& address, std::uint16_t port);
+// The address with TLS; only if there is one.
+SocketAddress tls_address(const Config& config);
 
 // "always", "everysec", "no".
 std::string_view to_string(SyncPolicy policy);
 // "no", "local", "yes".
 std::string_view to_string(DebugCommand who);
+// "no", "optional", "yes".
+std::string_view to_string(tls::ServerOptions::Clients clients);
 // "auto", "io_uring", "pool".
 std::string_view to_string(ColdReadMethod method);
 

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <array>
 #include <charconv>
+#include <type_traits>
 #include <vector>
 
 #include <climits>
@@ -302,6 +303,64 @@ struct Level {
   static std::string show(const Config& config) { return config.loglevel; }
 };
 
+// Text of which only the server's start, or CONFIG SET, finds out whether it can be used.
+template <auto member>
+struct TlsText {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value.find('\0') != value.npos) return expected("text without zero bytes", value);
+    of(config) = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return of(const_cast<Config&>(config)); }
+
+ private:
+  static std::string& of(Config& config) {
+    if constexpr (std::is_same_v<decltype(member), std::string tls::Files::*>) {
+      return config.tls.files.*member;
+    } else {
+      return config.tls.*member;
+    }
+  }
+};
+
+template <auto member>
+struct TlsYesNo {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value != "yes" && value != "no") return expected("yes or no", value);
+    config.tls.*member = value == "yes";
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.tls.*member ? "yes" : "no"; }
+};
+
+template <auto member>
+struct TlsCount {
+  static SetResult set(Config& config, std::string_view value) {
+    const auto number = parse_number<std::uint64_t>(value);
+    if (!number || *number > INT_MAX) {
+      return expected(fmt::format("a number from 0 to {}", INT_MAX), value);
+    }
+    config.tls.*member = *number;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return std::to_string(config.tls.*member); }
+};
+
+struct TlsClients {
+  static SetResult set(Config& config, std::string_view value) {
+    using Clients = tls::ServerOptions::Clients;
+    for (const Clients clients : {Clients::no, Clients::optional, Clients::yes}) {
+      if (value != to_string(clients)) continue;
+      config.tls.clients = clients;
+      return std::nullopt;
+    }
+    return expected("yes, no or optional", value);
+  }
+  static std::string show(const Config& config) {
+    return std::string(to_string(config.tls.clients));
+  }
+};
+
 template <class Kind>
 constexpr ConfigOption row(std::string_view name, std::string_view argument, std::string_view group,
                            std::string_view help, unsigned words_max = 1,
@@ -311,18 +370,56 @@ constexpr ConfigOption row(std::string_view name, std::string_view argument, std
 
 constexpr std::string_view storage_group = "Storage";
 constexpr std::string_view network_group = "Network";
+constexpr std::string_view tls_group = "TLS";
 constexpr std::string_view access_group = "Access";
 constexpr std::string_view limits_group = "Limits";
 constexpr std::string_view running_group = "Running";
 
 constexpr std::array options{
-    row<Address>("addr", "IP:PORT", network_group,
-                 "Listen on this address; IPv6 as [::1]:4000. Port 0: any free one, see the log."),
+    row<Address>(
+        "addr", "IP:PORT", network_group,
+        "Listen on this address; IPv6 as [::1]:4000. Port 0: none if there is a tls-port, else "
+        "any free one, see the log."),
     row<Count<&Config::tcp_backlog, 1, 65535>>(
         "tcp-backlog", "N", network_group, "Connections that may wait to be accepted, per thread."),
     row<Seconds<&Config::tcp_keepalive>>(
         "tcp-keepalive", "SECONDS", network_group,
         "Probe a silent connection after this time, to find dead peers; 0: never."),
+
+    row<Count<&Config::tls_port, 0, 65535>>(
+        "tls-port", "PORT", tls_group,
+        "Listen on this port of the same address for TLS; 0: no TLS. With addr's port 0 it is the "
+        "only one."),
+    row<TlsText<&tls::Files::certificate_file>>("tls-cert-file", "FILE", tls_group,
+                                                "The server's certificate with its chain (PEM)."),
+    row<TlsText<&tls::Files::key_file>>("tls-key-file", "FILE", tls_group,
+                                        "Its key. Not given: it stands in tls-cert-file."),
+    row<TlsText<&tls::Files::key_password>>("tls-key-file-pass", "PASSWORD", tls_group,
+                                            "What the key is encrypted with, if it is."),
+    row<TlsText<&tls::Files::ca_file>>("tls-ca-cert-file", "FILE", tls_group,
+                                       "Whose certificates of clients are trusted (PEM)."),
+    row<TlsText<&tls::Files::ca_directory>>(
+        "tls-ca-cert-dir", "DIRECTORY", tls_group,
+        "The same as a directory, with file names as `openssl rehash` makes them."),
+    row<TlsClients>("tls-auth-clients", "yes|no|optional", tls_group,
+                    "Whether clients must show a certificate, need not, or are asked for one."),
+    row<TlsText<&tls::ServerOptions::protocols>>("tls-protocols", "NAMES", tls_group,
+                                                 "TLSv1.2, TLSv1.3 or both; not given: both."),
+    row<TlsText<&tls::ServerOptions::ciphers>>("tls-ciphers", "LIST", tls_group,
+                                               "Ciphers of TLS 1.2, as OpenSSL writes them."),
+    row<TlsText<&tls::ServerOptions::ciphersuites>>("tls-ciphersuites", "LIST", tls_group,
+                                                    "Ciphersuites of TLS 1.3."),
+    row<TlsYesNo<&tls::ServerOptions::prefer_own_ciphers>>(
+        "tls-prefer-server-ciphers", "yes|no", tls_group,
+        "Choose by the order of these lists, not by the client's."),
+    row<TlsYesNo<&tls::ServerOptions::session_caching>>(
+        "tls-session-caching", "yes|no", tls_group,
+        "Let clients that come back resume their session without a whole handshake."),
+    row<TlsCount<&tls::ServerOptions::session_cache_size>>(
+        "tls-session-cache-size", "N", tls_group,
+        "Sessions that are remembered for clients that cannot keep theirs; 0: no limit."),
+    row<TlsCount<&tls::ServerOptions::session_cache_seconds>>(
+        "tls-session-cache-timeout", "SECONDS", tls_group, "How long a session can be resumed."),
 
     row<Directory>("dir", "DIRECTORY", storage_group, "Where the data lives."),
     row<EngineName>("engine", "ENGINE", storage_group,
@@ -544,6 +641,30 @@ std::string_view to_string(SyncPolicy policy) {
       return "no";
   }
   return "always";
+}
+
+std::string_view to_string(tls::ServerOptions::Clients clients) {
+  switch (clients) {
+    case tls::ServerOptions::Clients::no:
+      return "no";
+    case tls::ServerOptions::Clients::optional:
+      return "optional";
+    case tls::ServerOptions::Clients::yes:
+      return "yes";
+  }
+  return "yes";
+}
+
+std::string with_port(const SocketAddress& address, std::uint16_t port) {
+  return address.ipv6 ? fmt::format("[{}]:{}", address.host, port)
+                      : fmt::format("{}:{}", address.host, port);
+}
+
+SocketAddress tls_address(const Config& config) {
+  SocketAddress address = config.addr;
+  address.port = static_cast<std::uint16_t>(config.tls_port);
+  address.text = with_port(address, address.port);
+  return address;
 }
 
 std::string_view to_string(DebugCommand who) {

@@ -11,6 +11,7 @@
 #include "daemon/cold_reads.h"
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
+#include "daemon/connection_tls.h"
 #include "daemon/lane.h"
 #include "daemon/log.h"
 #include "daemon/operations.h"
@@ -43,15 +44,6 @@ bool is_http(const Request& request) {
            });
   };
   return equals("post") || equals("host:");
-}
-
-// Gives large buffers back to the allocator; small ones are kept for the next request.
-void recycle(std::string& buffer) {
-  if (buffer.capacity() > limits::kept_buffer_bytes) {
-    std::string().swap(buffer);
-  } else {
-    buffer.clear();
-  }
 }
 
 }  // namespace
@@ -144,6 +136,7 @@ class Connection::Closed {
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiter) {
     connection_.wait_for(Waiting::close, waiter);
+    if (connection_.tls_ != nullptr) connection_.say_goodbye();
     uv_close(reinterpret_cast<uv_handle_t*>(&connection_.socket_),
              [](uv_handle_t* handle) { static_cast<Connection*>(handle->data)->wake(); });
   }
@@ -227,12 +220,15 @@ Task<void> Connection::serve() {
   set_accounted(0);
 }
 
-Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> shared)
+Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> shared,
+                       std::shared_ptr<const tls::Context> tls)
     : worker_(worker),
       fd_(fd),
       last_active_(worker.now()),
       parser_(parser_limits(worker.services().settings)),
-      client_(std::move(shared)) {
+      client_(std::move(shared)),
+      tls_(tls == nullptr ? nullptr : std::make_unique<Encryption>(std::move(tls), worker.now())) {
+  if (tls_ != nullptr) tls_bytes_ = limits::tls_session_bytes;
   client_.account = worker.services().accounts.default_account();
   client_.authenticated = worker.services().accounts.default_is_open();
   stranger_ = !client_.authenticated;
@@ -243,6 +239,14 @@ Connection::Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> sha
 Connection::~Connection() {
   if (flush_listed_) worker_.forget_flush(*this);
   client_.mailbox->forget_owner();
+}
+
+void Connection::recycle(std::string& buffer) {
+  if (buffer.capacity() > limits::kept_buffer_bytes) {
+    std::string().swap(buffer);
+  } else {
+    buffer.clear();
+  }
 }
 
 bool Connection::start() {
@@ -531,7 +535,13 @@ void Connection::resume_reading() {
         *buffer = uv_buf_init(shared.data(), static_cast<unsigned>(size));
       },
       [](uv_stream_t* stream, ssize_t size, const uv_buf_t* buffer) {
-        if (size != 0) static_cast<Connection*>(stream->data)->on_read(size, buffer->base);
+        if (size == 0) return;
+        auto* const self = static_cast<Connection*>(stream->data);
+        if (self->tls_ != nullptr && size > 0) {
+          self->on_encrypted(std::string_view(buffer->base, static_cast<std::size_t>(size)));
+        } else {
+          self->on_read(size, buffer->base);
+        }
       });
 }
 
@@ -669,7 +679,9 @@ void Connection::list_for_flush() {
 
 void Connection::flush() {
   flush_listed_ = false;
-  if (ready_.empty() || write_queued_ || lost_) return;
+  if (write_queued_ || lost_) return;
+  if (tls_ != nullptr) return flush_encrypted();
+  if (ready_.empty()) return;
   auto* stream = reinterpret_cast<uv_stream_t*>(&socket_);
   const uv_buf_t buffer{.base = ready_.data(), .len = ready_.size()};
   const int tried = uv_try_write(stream, &buffer, 1);
@@ -738,6 +750,7 @@ void Connection::check_timeouts(Clock::time_point now) {
     if (ends_by_ && now >= *ends_by_) closed_by_timeout("did not read its last replies");
     return;
   }
+  if (tls_ != nullptr && handshake_overdue(now)) return closed_by_timeout("TLS handshake too slow");
   if (unsent() > 0 && !within_memory()) return;
   if (waiting_ == Waiting::input) {
     const std::chrono::seconds idle_max(client_.subscriptions.any() ||
@@ -776,7 +789,7 @@ void Connection::account_client() {
 
 void Connection::account() {
   set_accounted(input_.capacity() + backlog_.capacity() + parser_.memory_bytes() +
-                ready_.capacity() + sending_.capacity() + client_bytes_);
+                ready_.capacity() + sending_.capacity() + tls_bytes_ + client_bytes_);
   client_.shared->input_bytes.store(input_.size() - input_begin_, std::memory_order_relaxed);
   client_.shared->output_bytes.store(unsent(), std::memory_order_relaxed);
 }

@@ -7,6 +7,8 @@
 // Replies: commands append to client_.output, which belongs to the pool while a batch is in flight;
 // what may leave moves to `ready_` and is written at the end of the loop's iteration, with one
 // write per connection. A client that does not read its replies slows only itself.
+// TLS stands between the socket and all this: what is read is decrypted before on_read() sees it,
+// and what is ready is encrypted by flush() (connection_tls.cc). Nothing else knows of it.
 // Thread: the loop's.
 #pragma once
 
@@ -28,6 +30,7 @@
 #include "daemon/limits.h"
 #include "protocol/async/task.h"
 #include "protocol/resp/request_parser.h"
+#include "protocol/tls/session.h"
 #include "protocol/uv/timer.h"
 
 namespace kvs::daemon {
@@ -38,8 +41,10 @@ class Connection {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Takes over `fd`, a connected socket. `worker` outlives the connection.
-  Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> shared);
+  // Takes over `fd`, a connected socket; `tls` is null for a plain one. `worker` outlives the
+  // connection.
+  Connection(Worker& worker, int fd, std::shared_ptr<ClientShared> shared,
+             std::shared_ptr<const tls::Context> tls);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -84,6 +89,8 @@ class Connection {
   bool start();
   bool over() const noexcept { return finishing_ || lost_; }
   void end(std::string_view reason);  // lets go of the peer at once and wakes serve()
+  // Gives large buffers back to the allocator; small ones are kept for the next request.
+  static void recycle(std::string& buffer);
   void wait_for(Waiting what, std::coroutine_handle<> waiter);
   void wake();
 
@@ -117,6 +124,18 @@ class Connection {
   void on_written(int status);
   void wake_if_drained();
   std::size_t unsent() const noexcept { return ready_.size() + sending_.size() - sent_; }
+
+  // TLS (connection_tls.cc)
+  struct Encryption;
+  void on_encrypted(std::string_view bytes);
+  bool shake_hands();  // true: done
+  void flush_encrypted();
+  void queue_encrypted(std::size_t written);
+  void on_encrypted_written(int status);
+  void note_encrypted_sent();
+  void say_goodbye();
+  bool handshake_overdue(Clock::time_point now) const;
+  void account_encrypted();
 
   // For maxmemory-clients
   bool within_memory();
@@ -158,13 +177,16 @@ class Connection {
 
   // Output
   std::string ready_;    // may leave
-  std::string sending_;  // in libuv's hands, but for the first sent_ bytes
+  std::string sending_;  // in libuv's or TLS's hands, but for the first sent_ bytes
   std::size_t sent_ = 0;
   uv_write_t write_{};
   bool write_queued_ = false;
   bool flush_listed_ = false;
   std::size_t drained_mark_ = 0;
   std::optional<Clock::time_point> unread_since_;  // above the soft output limit since
+
+  std::unique_ptr<Encryption> tls_;  // null: plain
+  std::size_t tls_bytes_ = 0;        // of tls_
 
   std::size_t client_bytes_ = 0;     // of client_, when it was last here
   std::size_t accounted_bytes_ = 0;  // what of all this stands in Metrics

@@ -1,6 +1,7 @@
 // limits.h - the bounds of the server, each with its unit, and how they relate.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 
 #include "storage/limits.h"
@@ -36,6 +37,16 @@ inline constexpr unsigned cold_read_jobs_max = 4;
 inline constexpr std::size_t backlog_bytes_max = 1 << 20;
 // Unsent reply bytes above which a connection's next requests wait.
 inline constexpr std::size_t unsent_bytes_high = 256 * 1024;
+// Plain text of one connection that is encrypted at a time: what TLS makes of a long reply lies
+// beside it, and encrypting it must not keep the loop from others.
+inline constexpr std::size_t tls_piece_bytes = 256 * 1024;
+// Bytes for the network that TLS itself has made (answers to key updates, tickets) and that the
+// client does not take.
+inline constexpr std::size_t tls_protocol_bytes_max = 64 * 1024;
+// What a TLS session costs beside our buffers, for maxmemory-clients.
+inline constexpr std::size_t tls_session_bytes = 16 * 1024;
+// A client that has not finished TLS's handshake by then is closed.
+inline constexpr std::chrono::seconds tls_handshake_time_max{10};
 // A buffer of a connection that has grown beyond this is given back when it is empty.
 inline constexpr std::size_t kept_buffer_bytes = 16 * 1024;
 // A request that takes longer than request-timeout must at least arrive at this rate.

@@ -7,12 +7,15 @@
 #include <cstdlib>
 #include <malloc.h>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <sys/resource.h>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include <fmt/ranges.h>
 #include <uv.h>
 
 #include "daemon/acl/accounts.h"
@@ -89,11 +92,6 @@ EngineOptions engine_options(const Config& config) {
   return options;
 }
 
-std::string with_port(const SocketAddress& address, std::uint16_t port) {
-  return address.ipv6 ? fmt::format("[{}]:{}", address.host, port)
-                      : fmt::format("{}:{}", address.host, port);
-}
-
 // Large buffers (values of megabytes on their way) go back to the system when they are freed. Left
 // to itself glibc raises this threshold after the first of them and then keeps them, per thread.
 void return_large_buffers() {
@@ -121,27 +119,22 @@ unsigned cold_read_threads(const Config& config) {
   return threads;
 }
 
-// Calls `stop` once, on the first SIGTERM or SIGINT.
-class StopSignals {
+// Calls `act` on each signal `number`.
+class Signal {
  public:
-  StopSignals(uv::Loop& loop, std::function<void(int)> stop) : stop_(std::move(stop)) {
-    for (std::size_t i = 0; i < signals_.size(); ++i) {
-      signals_[i] = uv::make_handle<uv_signal_t>(
-          [&](uv_signal_t* handle) { uv_signal_init(loop.raw(), handle); });
-      signals_[i]->data = this;
-      uv_signal_start(
-          signals_[i].get(),
-          [](uv_signal_t* handle, int number) {
-            auto* self = static_cast<StopSignals*>(handle->data);
-            if (self->stop_) std::exchange(self->stop_, nullptr)(number);
-          },
-          i == 0 ? SIGTERM : SIGINT);
-    }
+  Signal(uv::Loop& loop, int number, std::function<void()> act)
+      : act_(std::move(act)), handle_(uv::make_handle<uv_signal_t>([&](uv_signal_t* handle) {
+          uv_signal_init(loop.raw(), handle);
+        })) {
+    handle_->data = this;
+    uv_signal_start(
+        handle_.get(), [](uv_signal_t* handle, int) { static_cast<Signal*>(handle->data)->act_(); },
+        number);
   }
 
  private:
-  std::array<uv::HandlePtr<uv_signal_t>, 2> signals_;
-  std::function<void(int)> stop_;
+  const std::function<void()> act_;
+  const uv::HandlePtr<uv_signal_t> handle_;
 };
 
 // What has been listening for less than this waits for its data rather than say that it is loading:
@@ -160,6 +153,7 @@ int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_so
        backup_commands(), kvs_commands(), slowlog_commands(), latency_commands(), memory_commands(),
        operating_commands(), acl_commands()});
   Settings settings(config);
+  if (auto read = settings.tls.reload(); !read) return fail_start(read.error());
   ClientRegistry clients;
   Metrics metrics(workers);
   Watches watches;
@@ -183,11 +177,21 @@ int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_so
   Loading loading(loop, engine, status);
   Maintenance maintenance(loop, services, turn);
   Server server(services, turn, workers);
-  if (auto listening = server.listen(config.addr); !listening) return fail_start(listening.error());
+  std::vector<std::string> addresses;
+  if (has_plain_port(config)) {
+    const auto port = server.listen(config.addr, Server::Encryption::none);
+    if (!port) return fail_start(port.error());
+    addresses.push_back(with_port(config.addr, *port));
+  }
+  if (config.tls_port != 0) {
+    const auto port = server.listen(tls_address(config), Server::Encryption::tls);
+    if (!port) return fail_start(port.error());
+    addresses.push_back(with_port(config.addr, *port) + " (TLS)");
+  }
 
   // Clients can connect from here on; whoever is answered finds this line in the log.
   log_info("kvs-server {} with engine {} listening on {}", KVS_VERSION, engine.stats().engine,
-           with_port(config.addr, server.port()));
+           fmt::join(addresses, ", "));
 
   int exit_code = EXIT_SUCCESS;
   bool stopping = false;
@@ -215,10 +219,23 @@ int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_so
       stop();
     });
   };
-  StopSignals signals(loop, [&](int number) {
-    log_info("received {}: finishing what has been begun", number == SIGINT ? "SIGINT" : "SIGTERM");
+  const auto stop_on = [&](const char* name) {
+    if (stopping) return;
+    log_info("received {}: finishing what has been begun", name);
     stop();
-  });
+  };
+  const Signal terminate(loop, SIGTERM, [&] { stop_on("SIGTERM"); });
+  const Signal interrupt(loop, SIGINT, [&] { stop_on("SIGINT"); });
+  std::optional<Signal> hang_up;  // without TLS it ends the server, as it does any program
+  if (config.tls_port != 0) {
+    hang_up.emplace(loop, SIGHUP, [&] {
+      if (const auto read = settings.tls.reload(); !read) {
+        log_error("received SIGHUP: the old certificates stay: {}", read.error().message());
+      } else {
+        log_info("received SIGHUP: new connections get the certificates that are there now");
+      }
+    });
+  }
   loading.start(unseen_load_time, [&](const Result<void>& loaded) {
     if (!loaded && !(stopping && loaded.error().code() == Code::cancelled)) {
       exit_code = fail_start(loaded.error());
@@ -248,6 +265,7 @@ int run(int argc, char** argv) {
   if (config.one_shot.kind != OneShot::Kind::none) {
     return run_one_shot(config, engine_options(config));
   }
+  if (auto usable = check_usable(config); !usable) return fail_start(usable.error());
   // libuv reads this when its pool starts, which is at the first job.
   const unsigned enough = worker_count(config) + 4 + cold_read_threads(config);
   const unsigned io_threads = config.io_threads != 0 ? config.io_threads : enough;
@@ -260,6 +278,9 @@ int run(int argc, char** argv) {
   // Before the directory is touched: a second server must find out without side effects.
   if (config.addr.port != 0) {
     if (auto free = Listener::probe(config.addr); !free) return fail_start(free.error());
+  }
+  if (config.tls_port != 0) {
+    if (auto free = Listener::probe(tls_address(config)); !free) return fail_start(free.error());
   }
   LoadStatus status;
   std::stop_source stop_loading;

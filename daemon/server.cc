@@ -28,6 +28,7 @@ constexpr std::string_view protected_mode_refusal =
     "'CONFIG SET protected-mode no' from the loopback interface or --protected-mode no, after "
     "making sure that the server is not reachable from the internet.\r\n";
 
+// With TLS nothing can be said before the handshake, which is not worth a refusal: `line` is empty.
 // The socket was just accepted, so its empty buffer takes the line at once, or never.
 void refuse(int fd, std::string_view line) {
   [[maybe_unused]] const ssize_t sent =
@@ -43,9 +44,9 @@ Server::Server(Services& services, SyncTurn& turn, std::size_t workers) : servic
   }
 }
 
-Result<void> Server::listen(const SocketAddress& address) {
+Result<std::uint16_t> Server::listen(const SocketAddress& address, Encryption encryption) {
   if (address.port != 0) {
-    if (auto free = Listener::probe(address); !free) return free;
+    if (auto free = Listener::probe(address); !free) return std::unexpected(free.error());
   }
   SocketAddress chosen = address;
   for (const auto& worker : workers_) {
@@ -54,10 +55,11 @@ Result<void> Server::listen(const SocketAddress& address) {
     // Port 0 lets the kernel choose; the others follow the first.
     chosen.port = Listener::port_of(*fd);
     Worker& here = *worker;
-    here.listen(*fd, [this, &here](AcceptedSocket socket) { admit(std::move(socket), here); });
+    here.listen(*fd, [this, encryption, &here](AcceptedSocket socket) {
+      admit(std::move(socket), encryption, here);
+    });
   }
-  port_ = chosen.port;
-  return {};
+  return chosen.port;
 }
 
 void Server::start() {
@@ -78,7 +80,7 @@ void Server::join() {
   for (const auto& worker : workers_) worker->join();
 }
 
-void Server::admit(AcceptedSocket socket, Worker& here) {
+void Server::admit(AcceptedSocket socket, Encryption encryption, Worker& here) {
   std::size_t clients = 0;
   Worker* least = &here;
   for (const auto& worker : workers_) {
@@ -86,18 +88,19 @@ void Server::admit(AcceptedSocket socket, Worker& here) {
     if (worker->load() < least->load()) least = worker.get();
   }
   const Settings& settings = services_.settings;
+  const bool plain = encryption == Encryption::none;
   if (clients >= settings.maxclients.load(std::memory_order_relaxed)) {
     here.metrics().connections_rejected.fetch_add(1, std::memory_order_relaxed);
-    return refuse(socket.fd, too_many_clients);
+    return refuse(socket.fd, plain ? too_many_clients : "");
   }
   if (!socket.loopback && settings.protected_mode.load(std::memory_order_relaxed) &&
       services_.accounts.default_is_open()) {
     here.metrics().connections_rejected.fetch_add(1, std::memory_order_relaxed);
-    return refuse(socket.fd, protected_mode_refusal);
+    return refuse(socket.fd, plain ? protected_mode_refusal : "");
   }
   auto shared = std::make_shared<ClientShared>(services_.clients.next_id(), std::move(socket.peer),
                                                std::move(socket.local), socket.fd, wall_clock_ms());
-  least->adopt(socket.fd, std::move(shared));
+  least->adopt(socket.fd, std::move(shared), plain ? nullptr : settings.tls.context());
 }
 
 }  // namespace kvs::daemon

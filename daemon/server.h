@@ -21,10 +21,12 @@ class Server {
   // `services` and `turn` outlive it. As many workers as `metrics` has blocks for.
   Server(Services& services, SyncTurn& turn, std::size_t workers);
 
-  // Binds and listens; nobody is served yet. Errors: busy, io.
-  Result<void> listen(const SocketAddress& address);
-  // The port that listen() bound.
-  std::uint16_t port() const noexcept { return port_; }
+  // Whether connections to an address are encrypted.
+  enum class Encryption : std::uint8_t { none, tls };
+
+  // Binds and listens, also to more than one address; nobody is served yet. Returns the port, which
+  // the kernel chooses when that of `address` is 0. Errors: busy, io.
+  Result<std::uint16_t> listen(const SocketAddress& address, Encryption encryption);
 
   // Starts the worker threads.
   void start();
@@ -35,11 +37,10 @@ class Server {
   void join();
 
  private:
-  void admit(AcceptedSocket socket, Worker& here);
+  void admit(AcceptedSocket socket, Encryption encryption, Worker& here);
 
   Services& services_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::uint16_t port_ = 0;
   std::atomic<std::size_t> running_{0};
   std::function<void()> stopped_;
 };

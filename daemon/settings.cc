@@ -35,7 +35,8 @@ Settings::Settings(const Config& config)
       slowlog_max_len(config.slowlog_max_len),
       latency_monitor_threshold_ms(config.latency_monitor_threshold),
       latency_tracking(config.latency_tracking),
-      tracking_table_max_keys(config.tracking_table_max_keys) {
+      tracking_table_max_keys(config.tracking_table_max_keys),
+      tls(config) {
   set_password(config.requirepass);
   set_notify_letters(config.notify_keyspace_events);
   auto rules = PrefixRules::parse(config.durability_prefix);

@@ -10,6 +10,7 @@
 
 #include "daemon/config.h"
 #include "daemon/durability_level.h"
+#include "daemon/tls_settings.h"
 
 namespace kvs::daemon {
 
@@ -40,6 +41,7 @@ class Settings {
   std::atomic<bool> latency_tracking;                  // INFO's latencystats
   std::atomic<std::uint64_t> tracking_table_max_keys;  // 0: no limit
   std::atomic<std::uint32_t> notify_flags{0};          // NotifyFlags
+  TlsSettings tls;
 
   // The letters of notify-keyspace-events, in Redis' order; they must be known ones.
   void set_notify_letters(std::string_view letters);

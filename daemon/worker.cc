@@ -43,7 +43,7 @@ Worker::Worker(Services& services, SyncTurn& turn, WorkerMetrics& metrics)
 Worker::~Worker() = default;
 
 void Worker::listen(int listening_fd, Listener::Accepted accepted) {
-  listener_ = std::make_unique<Listener>(loop_, listening_fd, std::move(accepted));
+  listeners_.emplace_back(loop_, listening_fd, std::move(accepted));
 }
 
 void Worker::start(std::function<void()> stopped) {
@@ -60,7 +60,7 @@ void Worker::join() {
 void Worker::stop() {
   loop_.post([this] {
     stopping_ = true;
-    listener_.reset();
+    listeners_.clear();
     for (Connection& connection : connections_) connection.finish();
     detail::start_detached(stop_when_idle());
   });
@@ -72,21 +72,24 @@ Task<void> Worker::stop_when_idle() {
   loop_.stop();
 }
 
-void Worker::adopt(int fd, std::shared_ptr<ClientShared> shared) {
+void Worker::adopt(int fd, std::shared_ptr<ClientShared> shared,
+                   std::shared_ptr<const tls::Context> tls) {
   load_.fetch_add(1, std::memory_order_relaxed);
-  loop_.post([this, fd, client = std::move(shared)]() mutable {
+  loop_.post([this, fd, client = std::move(shared), context = std::move(tls)]() mutable {
     if (stopping_) {
       ::close(fd);
       return;
     }
-    spawn(gate_, serve(fd, std::move(client)));
+    spawn(gate_, serve(fd, std::move(client), std::move(context)));
   });
 }
 
-Task<void> Worker::serve(int fd, std::shared_ptr<ClientShared> shared) {
+Task<void> Worker::serve(int fd, std::shared_ptr<ClientShared> shared,
+                         std::shared_ptr<const tls::Context> tls) {
   metrics_.connections_accepted.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t id = shared->id;
-  const auto connection = connections_.emplace(connections_.end(), *this, fd, shared);
+  const auto connection =
+      connections_.emplace(connections_.end(), *this, fd, shared, std::move(tls));
   services_.clients.add(shared, [this, id] {
     loop_.post([this, id] {
       for (Connection& each : connections_) each.finish_if_killed(id);

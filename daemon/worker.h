@@ -41,7 +41,7 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Watches a listening socket, which it then owns. Before start().
+  // Watches one more listening socket, which it then owns. Before start().
   void listen(int listening_fd, Listener::Accepted accepted);
 
   // Starts the thread; `stopped` is called on it as its last act. From main.
@@ -51,8 +51,8 @@ class Worker {
   void stop();
   void join();  // from main
 
-  // Makes a connected socket a client of this loop. Any thread.
-  void adopt(int fd, std::shared_ptr<ClientShared> shared);
+  // Makes a connected socket a client of this loop; `tls` is null for a plain one. Any thread.
+  void adopt(int fd, std::shared_ptr<ClientShared> shared, std::shared_ptr<const tls::Context> tls);
   // How many clients it has or is about to get. Any thread.
   std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
 
@@ -75,7 +75,8 @@ class Worker {
   void forget_flush(Connection& connection) { std::erase(to_flush_, &connection); }
 
  private:
-  Task<void> serve(int fd, std::shared_ptr<ClientShared> shared);
+  Task<void> serve(int fd, std::shared_ptr<ClientShared> shared,
+                   std::shared_ptr<const tls::Context> tls);
   Task<void> stop_when_idle();
   void end_of_iteration();
   void deliver_mail();
@@ -92,7 +93,7 @@ class Worker {
   KeyPrefetch key_prefetch_;
   Mailroom mailroom_;
   std::unique_ptr<std::array<char, limits::read_buffer_bytes>> read_buffer_;
-  std::unique_ptr<Listener> listener_;
+  std::list<Listener> listeners_;
   std::list<Connection> connections_;  // a list: their addresses stay
   std::vector<Connection*> to_flush_;
   std::vector<Connection*> flushing_;

@@ -2,17 +2,17 @@
 #
 # The library: headers below include/kvs, so that their includes are those of this tree; static
 # archives; a CMake package and a pkg-config file.
-set(installed_targets kvs_async kvs_uv kvs_client kvs_storage)
+set(installed_targets kvs_async kvs_uv kvs_tls kvs_client kvs_storage)
 foreach(target ${installed_targets})
   string(REPLACE "kvs_" "" name ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name})
 endforeach()
-install(TARGETS kvs_async kvs_uv kvs_client EXPORT kvs-targets
+install(TARGETS kvs_async kvs_uv kvs_tls kvs_client EXPORT kvs-targets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS kvs_storage EXPORT kvs-storage-targets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/protocol/async ${CMAKE_SOURCE_DIR}/protocol/uv
-                  ${CMAKE_SOURCE_DIR}/protocol/client
+                  ${CMAKE_SOURCE_DIR}/protocol/tls ${CMAKE_SOURCE_DIR}/protocol/client
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/kvs/protocol FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/storage
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/kvs FILES_MATCHING PATTERN "*.h")

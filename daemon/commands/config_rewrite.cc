@@ -96,6 +96,7 @@ Config current_config(const Config& started, const Settings& settings) {
   now.compact_rate_limit = settings.compact_rate_limit.load();
   now.notify_keyspace_events = settings.notify_letters();
   now.requirepass = settings.password();
+  now.tls = settings.tls.options();
   now.slowlog_log_slower_than = settings.slowlog_log_slower_than_us.load();
   now.slowlog_max_len = settings.slowlog_max_len.load();
   now.latency_monitor_threshold = settings.latency_monitor_threshold_ms.load();

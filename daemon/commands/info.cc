@@ -103,7 +103,16 @@ void report_server(Context& context, Report& report) {
   report.field("process_id", getpid());
   report.field("process_supervised", getenv("NOTIFY_SOCKET") != nullptr ? "systemd" : "no");
   report.field("run_id", services.metrics.run_id());
-  report.field("tcp_port", services.config.addr.port);
+  const Config& config = services.config;
+  report.field("tcp_port", has_plain_port(config) ? config.addr.port : config.tls_port);
+  int listeners = 0;
+  const auto listener = [&](std::string_view name, unsigned port) {
+    report.field("listener" + std::to_string(listeners++), "name=" + std::string(name) +
+                                                               ",bind=" + config.addr.host +
+                                                               ",port=" + std::to_string(port));
+  };
+  if (has_plain_port(config)) listener("tcp", config.addr.port);
+  if (config.tls_port != 0) listener("tls", config.tls_port);
   report.field("server_time_usec", std::chrono::duration_cast<std::chrono::microseconds>(
                                        std::chrono::system_clock::now().time_since_epoch())
                                        .count());

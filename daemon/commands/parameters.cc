@@ -1,8 +1,8 @@
 // parameters.cc - CONFIG GET and CONFIG SET.
 //
-// Three kinds of parameters: those that Settings can change while the server runs; those fixed at
-// the start; and those of Redis that have one meaningful value here, which may be "set" to exactly
-// that (tools do, before they begin).
+// Four kinds of parameters: those that Settings can change while the server runs, and those of TLS
+// among them; those fixed at the start; and those of Redis that have one meaningful value here,
+// which may be "set" to exactly that (tools do, before they begin).
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -19,7 +19,9 @@
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/server_handlers.h"
 #include "daemon/config.h"
+#include "daemon/config_options.h"
 #include "daemon/glob.h"
+#include "daemon/log.h"
 #include "daemon/notifications.h"
 #include "daemon/operations.h"
 #include "daemon/settings.h"
@@ -60,6 +62,8 @@ constexpr auto constants = std::to_array<Constant>({
     {"no-appendfsync-on-rewrite", "no"},
     {"pidfile", "", Constant::Set::never},
     {"save", ""},
+    {"tls-cluster", "no"},
+    {"tls-replication", "no"},
     {"unixsocket", "", Constant::Set::never},
 });
 
@@ -347,9 +351,36 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"tcp-keepalive",
      [](const Services& s) { return std::to_string(s.config.tcp_keepalive.count()); }},
     {"threads", get_config<&Config::threads>},
+    {"tls-port", get_config<&Config::tls_port>},
     {"tracking-table-max-keys", get_setting<&Settings::tracking_table_max_keys>,
      parse_count<&Settings::tracking_table_max_keys>},
     {"timeout", get_setting<&Settings::timeout_seconds>, parse_timeout},
+});
+
+// The rules and certificates of TLS: options as the command line has them, which take effect for
+// new connections. The files are read when all is known, since they must fit together.
+struct TlsParameter {
+  std::string_view name;
+  std::string_view wrong;  // what is said of a value that cannot be
+};
+constexpr std::string_view tls_unusable = "Unable to update TLS configuration. Check server logs.";
+constexpr std::string_view not_yes_or_no = "argument must be 'yes' or 'no'";
+constexpr std::string_view no_integer = "argument couldn't be parsed into an integer";
+
+constexpr auto tls_parameters = std::to_array<TlsParameter>({
+    {"tls-auth-clients", "argument(s) must be one of the following: no, yes, optional"},
+    {"tls-ca-cert-dir", tls_unusable},
+    {"tls-ca-cert-file", tls_unusable},
+    {"tls-cert-file", tls_unusable},
+    {"tls-ciphers", tls_unusable},
+    {"tls-ciphersuites", tls_unusable},
+    {"tls-key-file", tls_unusable},
+    {"tls-key-file-pass", tls_unusable},
+    {"tls-prefer-server-ciphers", not_yes_or_no},
+    {"tls-protocols", tls_unusable},
+    {"tls-session-cache-size", no_integer},
+    {"tls-session-cache-timeout", no_integer},
+    {"tls-session-caching", not_yes_or_no},
 });
 
 template <class Rows>
@@ -378,6 +409,12 @@ void config_get(Context& context, Args args, ReplyWriter& reply) {
   for (const Parameter& parameter : parameters) {
     if (asked(parameter.name)) found.emplace_back(parameter.name, parameter.get(context.services));
   }
+  Config tls_now;
+  tls_now.tls = context.services.settings.tls.options();
+  for (const TlsParameter& parameter : tls_parameters) {
+    if (!asked(parameter.name)) continue;
+    found.emplace_back(parameter.name, find_config_option(parameter.name)->show(tls_now));
+  }
   for (const Constant& constant : constants) {
     if (asked(constant.name)) found.emplace_back(constant.name, constant.value);
   }
@@ -396,12 +433,13 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
     std::string name = lower_case(args[i]);
     const Parameter* const parameter = find_row(parameters, name);
     const Constant* const constant = find_row(constants, name);
-    if (parameter == nullptr && constant == nullptr) {
+    const bool of_tls = find_row(tls_parameters, name) != nullptr;
+    if (parameter == nullptr && constant == nullptr && !of_tls) {
       std::string text = "ERR Unknown option or number of arguments for CONFIG SET - '";
       return reply.error(text.append(args[i]).append("'"));
     }
-    if (parameter != nullptr ? parameter->parse == nullptr
-                             : constant->set == Constant::Set::never) {
+    if ((parameter != nullptr && parameter->parse == nullptr) ||
+        (constant != nullptr && constant->set == Constant::Set::never)) {
       return reply_set_failed(reply, name, "can't set immutable config");
     }
     if (std::find(names.begin(), names.end(), name) != names.end()) {
@@ -411,6 +449,9 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
   }
 
   std::vector<Change> changes;
+  Config scratch;
+  scratch.tls = context.services.settings.tls.options();
+  std::string_view last_of_tls;
   for (std::size_t i = 2; i < args.size(); i += 2) {
     const std::string& name = names[i / 2 - 1];
     if (const Constant* const constant = find_row(constants, name)) {
@@ -418,9 +459,24 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
       return reply_set_failed(
           reply, name, "this server knows no value but '" + std::string(constant->value) + "'");
     }
+    if (const TlsParameter* const parameter = find_row(tls_parameters, name)) {
+      const bool is_text = parameter->wrong == tls_unusable;  // else a word, in any case
+      const std::string value = is_text ? std::string(args[i + 1]) : lower_case(args[i + 1]);
+      if (find_config_option(name)->set(scratch, value)) {
+        return reply_set_failed(reply, name, parameter->wrong);
+      }
+      last_of_tls = parameter->name;
+      continue;
+    }
     Parsed parsed = find_row(parameters, name)->parse(args[i + 1]);
     if (!parsed) return reply_set_failed(reply, name, parsed.error());
     changes.push_back(std::move(*parsed));
+  }
+  if (!last_of_tls.empty()) {
+    if (const auto used = context.services.settings.tls.change(scratch.tls); !used) {
+      log_warning("CONFIG SET: {}", used.error().message());
+      return reply_set_failed(reply, last_of_tls, tls_unusable);
+    }
   }
   for (const Change& change : changes) change(context.services.settings);
   if (std::find(names.begin(), names.end(), "requirepass") != names.end()) {

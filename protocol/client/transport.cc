@@ -45,7 +45,7 @@ Transport::~Transport() {
   if (encrypted_start_ != encrypted_.size()) return;
   encrypted_.clear();
   tls_->close();
-  tls_->take_encrypted(encrypted_);
+  take_encrypted();
   socket_.send(encrypted_);
 }
 
@@ -65,7 +65,7 @@ Transport::Life Transport::call_out(Call call) {
 // --- Connecting -----------------------------------------------------------------------------
 
 Result<void> Transport::connect(const SocketAddress& address) {
-  if (tls_context_) tls_ = std::make_unique<TlsSession>(tls_context_, address.host);
+  if (tls_context_) tls_ = tls_context_->open(address.host);
   const int refused = socket_.connect(address.host, address.port);
   if (refused == UV_EINVAL) return fail(Code::unreachable, "not an IP address");
   if (refused != 0) return fail(Code::unreachable, uv_strerror(refused));
@@ -100,7 +100,7 @@ void Transport::on_connected() {
   if (!tls_) return settle({});
   state_ = State::shaking_hands;
   const Result<bool> begun = tls_->shake_hands();
-  tls_->take_encrypted(encrypted_);
+  take_encrypted();
   if (!begun) return settle(std::unexpected(begun.error()));
   flush_encrypted();
 }
@@ -136,7 +136,7 @@ void Transport::receive_tls(std::string_view encrypted) {
   tls_->feed(encrypted);
   if (state_ == State::shaking_hands) {
     Result<bool> done = tls_->shake_hands();
-    tls_->take_encrypted(encrypted_);
+    take_encrypted();
     (void)flush_encrypted();  // on failure an alert tells the server why
     if (!done) return settle(std::unexpected(std::move(done).error()));
     if (!*done) return;
@@ -144,14 +144,19 @@ void Transport::receive_tls(std::string_view encrypted) {
     if (call_out([this] { settle({}); }) == Life::destroyed || state_ != State::open) return;
   }
   plain_.clear();
-  const Result<bool> closed = tls_->decrypt(plain_);
-  tls_->take_encrypted(encrypted_);  // answers to a key update, for example
+  Result<std::size_t> bytes = 1;
+  while (bytes && *bytes > 0) {
+    char record[tls::record_bytes_max];
+    bytes = tls_->decrypt(record);
+    if (bytes) plain_.append(record, *bytes);
+  }
+  take_encrypted();  // answers to a key update, for example
   if (encrypted_start_ < encrypted_.size()) send_soon();
   if (!plain_.empty() && call_out([this] { events_.received(plain_); }) == Life::destroyed) return;
   if (plain_.capacity() > limits::kept_buffer_bytes_max) std::string().swap(plain_);
-  if (!closed) {
-    end(closed.error().message());
-  } else if (*closed) {
+  if (!bytes) {
+    end(bytes.error().message());
+  } else if (tls_->peer_closed()) {
     end("the server closed it");
   }
 }
@@ -187,8 +192,13 @@ void Transport::flush() {
     const Result<void> done = tls_->encrypt(std::string_view(output_).substr(output_start_, piece));
     if (!done) return end(done.error().message());
     take_output(piece);
-    tls_->take_encrypted(encrypted_);
+    take_encrypted();
   }
+}
+
+void Transport::take_encrypted() {
+  encrypted_.append(tls_->output());
+  tls_->output().clear();
 }
 
 // True: all of it is with the kernel.

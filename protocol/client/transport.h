@@ -76,6 +76,7 @@ class Transport final : uv::TcpSocket::Events {
   void receive();
   void receive_tls(std::string_view encrypted);
   void flush();
+  void take_encrypted();
   bool flush_encrypted();
   ssize_t send(std::string_view bytes);
   void take_output(std::size_t bytes);
@@ -97,7 +98,7 @@ class Transport final : uv::TcpSocket::Events {
 
   uv::TcpSocket socket_;
   uv::HandlePtr<uv_prepare_t> before_poll_;
-  std::unique_ptr<TlsSession> tls_;
+  std::unique_ptr<tls::Session> tls_;
   std::unique_ptr<char[]> input_;
   std::string plain_;   // decrypted, about to be handed on
   std::string output_;  // from output_start_ on: not taken yet

@@ -17,6 +17,7 @@
 
 #include <doctest/doctest.h>
 
+#include "tests/support/certificates.h"
 #include "tests/support/run_program.h"
 
 namespace kvs::test {
@@ -63,6 +64,7 @@ std::filesystem::path proc(pid_t pid, std::string_view name) {
 }  // namespace
 
 ServerProcess::ServerProcess(ServerOptions options) : options_(std::move(options)) {
+  if (std::getenv("KVS_TEST_TLS") != nullptr && !options_.tls) options_.tls = TlsClient{.ca = "ca"};
   if (options_.dir.empty()) own_dir_.emplace();
   dir_ = own_dir_ ? own_dir_->path() : options_.dir;
   for (int attempt = 0; attempt < start_attempts_max; ++attempt) {
@@ -81,20 +83,29 @@ ServerProcess::~ServerProcess() {
 }
 
 std::string ServerProcess::address() const {
+  return address_with(port_);
+}
+
+std::string ServerProcess::address_with(std::uint16_t port) const {
   const bool ipv6 = options_.host.find(':') != std::string::npos;
-  return (ipv6 ? "[" + options_.host + "]" : options_.host) + ":" + std::to_string(port_);
+  return (ipv6 ? "[" + options_.host + "]" : options_.host) + ":" + std::to_string(port);
 }
 
 Socket ServerProcess::connect(SocketOptions options) const {
   options.host = options_.host;
   options.port = port_;
+  if (!options.tls) options.tls = options_.tls;
   return Socket(options);
 }
 
 ServerProcess::Start ServerProcess::try_start(const std::vector<std::string>& more) {
   Command command;
   command.program = options_.program.empty() ? test_program("kvs-server") : options_.program;
-  command.arguments = {"--addr", address(), "--dir", dir_.string()};
+  command.arguments = {"--addr", address_with(options_.tls ? 0 : port_), "--dir", dir_.string()};
+  if (options_.tls) {
+    const auto tls = tls_arguments(port_);  // the test's own arguments win
+    command.arguments.insert(command.arguments.end(), tls.begin(), tls.end());
+  }
   command.arguments.insert(command.arguments.end(), options_.arguments.begin(),
                            options_.arguments.end());
   command.arguments.insert(command.arguments.end(), more.begin(), more.end());

@@ -35,6 +35,9 @@ struct ServerOptions {
   std::vector<std::string> launcher;
   std::chrono::milliseconds ready_timeout = std::chrono::seconds(20);
   WaitUntil wait_until = WaitUntil::loaded;
+  // How connect() speaks TLS; the arguments make the server do so on port(). Not given: plain, or
+  // TLS if KVS_TEST_TLS says that the tests of this run are to go through it.
+  std::optional<TlsClient> tls = std::nullopt;
 };
 
 class ServerProcess {
@@ -47,8 +50,8 @@ class ServerProcess {
   ServerProcess& operator=(const ServerProcess&) = delete;
 
   pid_t pid() const noexcept { return pid_; }
-  std::uint16_t port() const noexcept { return port_; }
-  std::string address() const;  // as --addr takes it
+  std::uint16_t port() const noexcept { return port_; }  // with TLS, the one of TLS
+  std::string address() const;                           // as --addr takes it
   const std::filesystem::path& dir() const noexcept { return dir_; }
   bool running() const noexcept { return pid_ > 0; }
 
@@ -74,11 +77,12 @@ class ServerProcess {
   std::string log() const;
 
  private:
+  std::string address_with(std::uint16_t port) const;
   enum class Start : std::uint8_t { ready, address_taken };
   Start try_start(const std::vector<std::string>& more);
   bool answers() const;
 
-  const ServerOptions options_;
+  ServerOptions options_;
   std::optional<TempDir> own_dir_;
   TempDir log_dir_;
   std::filesystem::path dir_;

@@ -77,6 +77,13 @@ Socket::Socket(const SocketOptions& options) : timeout_(options.timeout) {
       getsockopt(fd_, SOL_SOCKET, SO_ERROR, &errno, &size);
       if (errno != 0) fail("connect to " + name);
     }
+    if (options.tls) {
+      try {
+        tls_ = std::make_unique<TlsLayer>(fd_, *options.tls, options.timeout);
+      } catch (const std::runtime_error& error) {
+        throw SocketError("connect to " + name + ": " + error.what());
+      }
+    }
   } catch (...) {
     close(fd_);
     throw;
@@ -85,11 +92,13 @@ Socket::Socket(const SocketOptions& options) : timeout_(options.timeout) {
 
 Socket::Socket(Socket&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
+      tls_(std::move(other.tls_)),
       timeout_(other.timeout_),
       received_(std::move(other.received_)) {}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
   std::swap(fd_, other.fd_);
+  std::swap(tls_, other.tls_);
   std::swap(timeout_, other.timeout_);
   std::swap(received_, other.received_);
   return *this;
@@ -110,8 +119,13 @@ bool Socket::wait_for(short events, Clock::time_point until) const {
   }
 }
 
+ssize_t Socket::send_now(std::string_view bytes) {
+  if (tls_ != nullptr) return tls_->send(bytes.data(), bytes.size());
+  return send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
 std::size_t Socket::send_some(std::string_view bytes) {
-  const ssize_t size = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  const ssize_t size = send_now(bytes);
   if (size >= 0) return static_cast<std::size_t>(size);
   if (errno == EAGAIN || errno == EINTR) return 0;
   fail("send");
@@ -120,7 +134,7 @@ std::size_t Socket::send_some(std::string_view bytes) {
 bool Socket::send_if_open(std::string_view bytes) {
   const auto until = deadline();
   while (!bytes.empty()) {
-    const ssize_t size = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const ssize_t size = send_now(bytes);
     if (size >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(size));
     } else if (peer_gone()) {
@@ -139,13 +153,15 @@ void Socket::send_all(std::string_view bytes) {
 }
 
 void Socket::shutdown_write() {
+  if (tls_ != nullptr) tls_->close();
   shutdown(fd_, SHUT_WR);
 }
 
 Socket::Arrival Socket::receive(Clock::time_point until) {
   std::array<char, 65536> chunk;
   for (;;) {
-    const ssize_t size = recv(fd_, chunk.data(), chunk.size(), 0);
+    const ssize_t size = tls_ != nullptr ? tls_->receive(chunk.data(), chunk.size())
+                                         : recv(fd_, chunk.data(), chunk.size(), 0);
     if (size > 0) {
       received_.append(chunk.data(), static_cast<std::size_t>(size));
       return Arrival::bytes;
@@ -174,6 +190,11 @@ std::string Socket::read_exact(std::size_t size) {
   const auto until = deadline();
   while (received_.size() < size) receive_more(until);
   return take(size);
+}
+
+std::string Socket::read_some() {
+  if (received_.empty()) receive_more(deadline());
+  return take(received_.size());
 }
 
 std::string Socket::read_reply() {

@@ -7,12 +7,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "tests/support/request.h"
+#include "tests/support/tls_layer.h"
 
 namespace kvs::test {
 
@@ -22,6 +24,7 @@ struct SocketOptions {
   std::string source;            // our own address, e.g. 127.0.0.2; empty: any
   int receive_buffer_bytes = 0;  // 0: the system's default
   std::chrono::milliseconds timeout = std::chrono::seconds(10);  // of each call below
+  std::optional<TlsClient> tls = std::nullopt;
 };
 
 class SocketError : public std::runtime_error {
@@ -31,7 +34,7 @@ class SocketError : public std::runtime_error {
 
 class Socket {
  public:
-  // Connects, with TCP_NODELAY: each send is a segment of its own.
+  // Connects, with TCP_NODELAY: each send is a segment of its own; and shakes hands, with TLS.
   explicit Socket(const SocketOptions& options);
   Socket(Socket&& other) noexcept;
   Socket& operator=(Socket&& other) noexcept;
@@ -45,6 +48,8 @@ class Socket {
   void shutdown_write();
 
   std::string read_exact(std::size_t size);
+  // What has arrived, at least one byte.
+  std::string read_some();
   // The bytes of one whole reply, nested ones included, RESP2 or RESP3.
   std::string read_reply();
   // Everything up to the end of the connection, however that came. Throws if it does not come.
@@ -58,6 +63,8 @@ class Socket {
   std::string command(const Request& words);
 
   int fd() const noexcept { return fd_; }
+  // Null without TLS.
+  const TlsLayer* tls() const noexcept { return tls_.get(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -66,10 +73,12 @@ class Socket {
   Clock::time_point deadline() const { return Clock::now() + timeout_; }
   bool wait_for(short events, Clock::time_point until) const;
   Arrival receive(Clock::time_point until);
+  ssize_t send_now(std::string_view bytes);
   void receive_more(Clock::time_point until);
   std::string take(std::size_t size);
 
   int fd_ = -1;
+  std::unique_ptr<TlsLayer> tls_;
   std::chrono::milliseconds timeout_;
   std::string received_;
 };

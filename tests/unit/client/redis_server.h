@@ -1,5 +1,5 @@
-// redis_server.h - Debian's redis-server as a child of the test, for what kvs-server does not
-// speak: publish/subscribe and TLS. On free ports of 127.0.0.1, with nothing on disk.
+// redis_server.h - Debian's redis-server as a child of the test: a second opinion of
+// publish/subscribe and TLS. On free ports of 127.0.0.1, with nothing on disk.
 #pragma once
 
 #include <filesystem>

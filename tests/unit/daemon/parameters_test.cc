@@ -61,6 +61,45 @@ TEST_CASE("CONFIG SET reaches the settings, all of them or none") {
   CHECK(client("CONFIG SET maxmemory-clients 99999999999999999999gb").starts_with("-ERR CONFIG"));
 }
 
+TEST_CASE("CONFIG knows the parameters of TLS, which fit together or change nothing") {
+  TestServer server;  // without a tls-port they are only remembered, as in Redis
+  TestClient client(server);
+  CHECK(client("CONFIG GET tls-auth-clients tls-port tls-cert-file") ==
+        "*6 $8 tls-port $1 0 $16 tls-auth-clients $3 yes $13 tls-cert-file $0 ");
+  CHECK(client("CONFIG SET tls-auth-clients OPTIONAL tls-cert-file /a.crt tls-protocols 'TLSv1.2 "
+               "TLSv1.3' tls-session-cache-size 5 tls-session-caching no maxclients 9") == "+OK");
+  const tls::ServerOptions options = server.settings.tls.options();
+  CHECK(options.clients == tls::ServerOptions::Clients::optional);
+  CHECK(options.files.certificate_file == "/a.crt");
+  CHECK(options.protocols == "TLSv1.2 TLSv1.3");
+  CHECK(options.session_cache_size == 5);
+  CHECK_FALSE(options.session_caching);
+  CHECK(server.settings.maxclients.load() == 9);
+  CHECK(client("CONFIG GET tls-session-cach*") ==
+        "*6 $22 tls-session-cache-size $1 5 $25 tls-session-cache-timeout $3 300 "
+        "$19 tls-session-caching $2 no");
+  CHECK(client("CONFIG SET tls-key-file /a.key tls-auth-clients maybe") ==
+        "-ERR CONFIG SET failed (possibly related to argument 'tls-auth-clients') - argument(s) "
+        "must be one of the following: no, yes, optional");
+  CHECK(client("CONFIG SET tls-prefer-server-ciphers 1").ends_with("must be 'yes' or 'no'"));
+  CHECK(server.settings.tls.options().files.key_file.empty());
+  CHECK(client("CONFIG SET tls-port 1").ends_with("- can't set immutable config"));
+  CHECK(client("CONFIG SET tls-cluster no") == "+OK");
+}
+
+TEST_CASE(
+    "CONFIG SET of TLS files that cannot be used is an error, and the rest of it is not done") {
+  Config config;
+  config.tls_port = 1;
+  TestServer server(config);
+  TestClient client(server);
+  CHECK(client("CONFIG SET maxclients 9 tls-auth-clients no tls-cert-file /no/such") ==
+        "-ERR CONFIG SET failed (possibly related to argument 'tls-cert-file') - Unable to update "
+        "TLS configuration. Check server logs.");
+  CHECK(server.settings.maxclients.load() == config.maxclients);
+  CHECK(server.settings.tls.options().clients == tls::ServerOptions::Clients::yes);
+}
+
 TEST_CASE("a smaller proto-max-bulk-len bounds what APPEND and SETRANGE make") {
   TestServer server;
   TestClient client(server);
