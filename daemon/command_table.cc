@@ -9,7 +9,10 @@
 #include <bit>
 #include <cassert>
 #include <cctype>
+#include <charconv>
 #include <cstring>
+
+#include "daemon/absent_commands.h"
 
 namespace kvs::daemon {
 
@@ -63,7 +66,10 @@ std::string unknown_command(Args args) {
   }
   std::string text = "ERR unknown command '";
   text.append(printed(args[0], reported_bytes_max)).append("', with args beginning with: ");
-  return text.append(words);
+  text.append(words);
+  const std::string_view reason = why_absent(args[0]);
+  if (!reason.empty()) text.append("(").append(reason).append(")");
+  return text;
 }
 
 std::string unknown_subcommand(Args args) {
@@ -74,6 +80,28 @@ std::string unknown_subcommand(Args args) {
 }
 
 }  // namespace
+
+KeyRange Command::keys_in(Args words) const noexcept {
+  constexpr KeyRange none{0, -1, 0};
+  if (keys.first <= 0 || keys.step <= 0) return none;
+  const int count = static_cast<int>(words.size());
+  int last = keys.last >= 0 ? keys.last : count + keys.last;
+  if (keys.counted_at > 0) {
+    if (keys.counted_at >= count) return none;
+    const std::string_view text = words[static_cast<std::size_t>(keys.counted_at)];
+    int counted = 0;
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), counted);
+    const int fitting = (count - keys.first + keys.step - 1) / keys.step;
+    if (failure != std::errc{} || end != text.data() + text.size() || counted < 1 ||
+        counted > fitting) {
+      return none;
+    }
+    last = keys.first + (counted - 1) * keys.step;
+  }
+  last = std::min(last, count - 1);
+  if (last < keys.first) return none;
+  return {keys.first, last, keys.step};
+}
 
 CommandTable::CommandTable(std::initializer_list<std::span<const Command>> families) {
   for (const std::span<const Command> family : families) {

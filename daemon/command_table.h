@@ -42,20 +42,25 @@ enum Flags : std::uint32_t {
   pubsub_family = 1u << 14,
   transaction_family = 1u << 15,
   no_script = 1u << 16,         // as Redis flags it
-  in_session = 1u << 17,        // runs in a write session though it names no keys itself: EXEC
+  in_session = 1u << 17,        // runs in a write session though it is not flagged `writes`
   keyspace_family = 1u << 18,   // @keyspace
   allow_busy = 1u << 19,        // as Redis flags it
   skip_slowlog = 1u << 20,      // as Redis flags it
   no_async_loading = 1u << 21,  // as Redis flags it
   while_subscribed = 1u << 22,  // allowed to a RESP2 connection that has subscriptions
+  may_replicate = 1u << 23,     // as Redis flags it: CLIENT PAUSE WRITE holds it too
+  skip_monitor = 1u << 24,      // as Redis flags it
+  keys_optional = 1u << 25,     // as Redis flags it: "no_mandatory_keys"
 };
 
 // Which words are keys, as COMMAND reports it: first, last (negative: from the end), step; 0 0 0:
-// none.
+// none. With `counted_at` that word says how many keys there are from `first` on, and `last` means
+// nothing.
 struct KeyRange {
   int first = 0;
   int last = 0;
   int step = 0;
+  int counted_at = 0;
 };
 
 struct CommandDoc {
@@ -84,6 +89,9 @@ struct Command {
     return arity >= 0 ? words == static_cast<std::size_t>(arity)
                       : words >= static_cast<std::size_t>(-arity);
   }
+  // Where the keys among `words` are: words[first], words[first + step] ... up to and with
+  // words[last]. The step is 0, and last less than first, when there are none.
+  KeyRange keys_in(Args words) const noexcept;
 };
 
 // Immutable after construction. Thread: any.
@@ -131,5 +139,10 @@ std::span<const Command> transaction_commands();    // transactions.cc: MULTI EX
 std::span<const Command> pubsub_commands();         // pubsub.cc: SUBSCRIBE PUBLISH PUBSUB ...
 std::span<const Command> acl_commands();            // acl.cc: ACL ...
 std::span<const Command> bitmap_commands();         // bitmaps.cc: SETBIT BITCOUNT BITFIELD ...
+std::span<const Command> conditional_commands();    // conditional.cc: DELEX DIGEST MSETEX ...
+std::span<const Command> subsequence_commands();    // lcs.cc: LCS
+std::span<const Command> hyperloglog_commands();    // hyperloglog.cc: PFADD PFCOUNT PFMERGE
+std::span<const Command> dump_commands();           // dump.cc: DUMP RESTORE
+std::span<const Command> script_commands();         // scripts.cc: EVAL EVALSHA SCRIPT
 
 }  // namespace kvs::daemon

@@ -11,6 +11,7 @@
 #include "daemon/operations.h"
 #include "daemon/pending_view.h"
 #include "daemon/settings.h"
+#include "daemon/wanted_values.h"
 #include "daemon/watches.h"
 
 namespace kvs::daemon {
@@ -121,6 +122,15 @@ void Context::clear(Database database) {
   }
 }
 
+bool Context::can_write() const {
+  return keys_.session != nullptr && !services.engine.disk_full();
+}
+
+void Context::publish_together() {
+  assert(keys_.session != nullptr);
+  keys_.session->publish_together();
+}
+
 // What trackers are told of leaves after the commit.
 void Context::note_change(std::string_view name) {
   if (keys_.changed == nullptr || !services.operations.tracking.anyone()) return;
@@ -134,13 +144,9 @@ void Context::remember_keys(const Command& command, Args args) {
   using Caching = TrackingOptions::Caching;
   if (options.opt_in && options.caching != Caching::yes) return;
   if (options.opt_out && options.caching == Caching::no) return;
-  const KeyRange& range = command.keys;
-  if (range.first <= 0 || range.step <= 0) return;
-  const int words = static_cast<int>(args.size());
-  const int last = range.last >= 0 ? range.last : words + range.last;
-  for (int i = range.first; i <= last && i < words; i += range.step) {
-    services.operations.tracking.remember(client.shared->id, args[static_cast<std::size_t>(i)]);
-  }
+  visit_keys(command, args, [this](std::string_view key) {
+    services.operations.tracking.remember(client.shared->id, key);
+  });
 }
 
 void Context::run_handler(const Command& command, Args args, resp::ReplyWriter& reply) {
@@ -202,11 +208,16 @@ bool Context::has_pending_writes() const {
 
 Result<std::uint64_t> Context::scan(std::uint64_t cursor, std::size_t count,
                                     const ScanVisitor& visit) {
+  return scan(client.database, cursor, count, visit);
+}
+
+Result<std::uint64_t> Context::scan(Database database, std::uint64_t cursor, std::size_t count,
+                                    const ScanVisitor& visit) {
   if (!may_look_at_all_keys()) return fail(Code::would_block, "scan");
   auto next =
       has_pending_writes()
-          ? PendingView(services.engine, *keys_.session).scan(client.database, cursor, count, visit)
-          : services.engine.scan(client.database, cursor, count, visit);
+          ? PendingView(services.engine, *keys_.session).scan(database, cursor, count, visit)
+          : services.engine.scan(database, cursor, count, visit);
   depends_on_everything();
   return next;
 }

@@ -69,17 +69,25 @@ class Context {
   Result<std::optional<KeyInfo>> get(std::string_view key, std::string& value);
   Result<std::optional<KeyInfo>> get(Database database, std::string_view key, std::string& value);
 
-  // Only in commands flagged `writes`. Nothing is visible to others before the batch commits, and
-  // the client's reply leaves only after that.
+  // Only in commands flagged `writes` (or `in_session`, if can_write()). Nothing is visible to
+  // others before the batch commits, and the client's reply leaves only after that.
   void put(std::string_view key, std::string_view value, UnixMs expire_at);
   void put(Database database, std::string_view key, std::string_view value, UnixMs expire_at);
   void remove(std::string_view key);
   void remove(Database database, std::string_view key);
   void clear(Database database);
+  // For commands that only would like to write: false when there is no session, or no room for more
+  // on the disk.
+  bool can_write() const;
+  // What this command writes becomes visible at one instant. The executor sees to it for commands
+  // with several keys.
+  void publish_together();
 
   // As the engine's, of the client's database; they see the pending writes of the session too. The
   // first two always answer would_block on a loop thread: they may take long.
   Result<std::uint64_t> scan(std::uint64_t cursor, std::size_t count, const ScanVisitor& visit);
+  Result<std::uint64_t> scan(Database database, std::uint64_t cursor, std::size_t count,
+                             const ScanVisitor& visit);
   Result<std::optional<std::string>> random_key();
   DatabaseStats database_stats(Database database);
   // The same for INFO, whose figures promise nothing and so wait for nothing.

@@ -156,12 +156,24 @@ void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& 
 }
 
 bool has_several_keys(const Request& request) {
-  return request.command->keys.first != request.command->keys.last;
+  const KeyRange keys = request.command->keys_in(request.args);
+  return keys.first < keys.last;
+}
+
+// Can it not do without a session? PFCOUNT can: it only keeps what it has counted.
+bool must_write(const Command& command) {
+  return command.has(writes) || (command.has(in_session) && !command.has(reads));
 }
 
 bool has_queued_writes(const Client& client) {
   return std::any_of(client.transaction.begin(), client.transaction.end(),
-                     [](const StoredRequest& queued) { return queued.command->has(writes); });
+                     [](const StoredRequest& queued) { return must_write(*queued.command); });
+}
+
+// Does `request`, which needs_session(), only answer what it finds if there is none?
+bool can_do_without_session(const Client& client, const Request& request) {
+  // In a transaction it is EXEC: everything else would have been queued.
+  return client.in_transaction ? !has_queued_writes(client) : !must_write(*request.command);
 }
 
 // Raises `position` to what the reply in client.output from `begin` on must wait for. When a sync
@@ -261,17 +273,18 @@ class BatchRun {
     if (needs_session(client, request)) {
       // Not left to the commit, which would fail the removals of the batch too.
       if (request.command->has(deny_oom) && services_.engine.disk_full()) {
-        resp::ReplyWriter(client.output, client.version).error(disk_full_refusal);
+        resp::ReplyWriter(client.output, client.version).error(texts::disk_full);
         return count(*entry.metrics, request, keys, client, before);
       }
       const auto open = open_session();
       // An engine that refuses writes has no writers: a transaction of reads needs no session then.
-      if (!open && !(request.command->has(in_session) && !has_queued_writes(client))) {
-        if (request.command->has(in_session)) leave_transaction(client, services_.watches);
+      if (!open && !can_do_without_session(client, request)) {
+        if (client.in_transaction) leave_transaction(client, services_.watches);
         resp::ReplyWriter(client.output, client.version).error(refusal(open.error()));
         return count(*entry.metrics, request, keys, client, before);
       }
-      if (open && (request.command->has(in_session) || has_several_keys(request))) {
+      if (open && (has_several_keys(request) ||
+                   (request.command->has(in_session) && must_write(*request.command)))) {
         session_->publish_together();
       }
     }
@@ -335,8 +348,7 @@ class BatchRun {
     resp::ReplyWriter(line, resp::Version::resp2).error(error);
     // From the last to the first, so that earlier offsets stay true.
     for (auto reply = provisional_.rbegin(); reply != provisional_.rend(); ++reply) {
-      const bool only_reads =
-          !reply->request->command->has(writes) && !reply->request->command->has(in_session);
+      const bool only_reads = !must_write(*reply->request->command);
       std::string& output = reply->entry->client->output;
       output.replace(reply->begin, reply->end - reply->begin,
                      only_reads ? read_again(*reply->entry, *reply->request) : line);
@@ -359,10 +371,6 @@ class BatchRun {
   static std::string refusal(const Error& error) {
     return "MISCONF Errors writing to the log: " + error.message();
   }
-
-  static constexpr std::string_view disk_full_refusal =
-      "MISCONF Errors writing to the log: the disk is full: only removals are written until there "
-      "is room";
 
   struct Provisional {
     BatchEntry* entry;
@@ -432,9 +440,8 @@ bool is_held(const Services& services, const Client& client, const Request& requ
       break;
   }
   if (is_queued(client, *request.command)) return false;
-  if (request.command->has(in_session)) return has_queued_writes(client);
-  return request.command->has(writes) || request.command->name == "publish" ||
-         request.command->name == "spublish";
+  if (client.in_transaction) return request.command->has(in_session) && has_queued_writes(client);
+  return request.command->has(writes) || request.command->has(may_replicate);
 }
 
 Inline answer_reads(Services& services, BatchEntry& entry) {

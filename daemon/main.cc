@@ -147,11 +147,12 @@ int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_so
           ExpiredKeys& expired_keys) {
   const unsigned workers = worker_count(config);
   const CommandTable commands(
-      {string_commands(), counter_commands(), generic_commands(), expiry_commands(),
-       scan_commands(), connection_commands(), client_commands(), server_commands(),
-       introspection_commands(), transaction_commands(), pubsub_commands(), bitmap_commands(),
-       backup_commands(), kvs_commands(), slowlog_commands(), latency_commands(), memory_commands(),
-       operating_commands(), acl_commands()});
+      {string_commands(),        counter_commands(),     generic_commands(),     expiry_commands(),
+       scan_commands(),          connection_commands(),  client_commands(),      server_commands(),
+       introspection_commands(), transaction_commands(), pubsub_commands(),      bitmap_commands(),
+       conditional_commands(),   subsequence_commands(), hyperloglog_commands(), dump_commands(),
+       script_commands(),        backup_commands(),      kvs_commands(),         slowlog_commands(),
+       latency_commands(),       memory_commands(),      operating_commands(),   acl_commands()});
   Settings settings(config);
   if (auto read = settings.tls.reload(); !read) return fail_start(read.error());
   ClientRegistry clients;

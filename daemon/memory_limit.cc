@@ -10,8 +10,6 @@ namespace kvs::daemon {
 
 namespace {
 
-constexpr const char* refusal = "OOM command not allowed when used memory > 'maxmemory'.";
-
 bool is_exec(const Command& command) {
   return command.name == "exec";
 }
@@ -53,8 +51,8 @@ bool MemoryLimit::refuses(Client& client, const Request& request) {
 
 bool MemoryLimit::exceeded() {
   if (!exceeded_) {
-    exceeded_ = counted_memory_bytes(services_) >
-                services_.settings.maxmemory.load(std::memory_order_relaxed);
+    const std::uint64_t limit = services_.settings.maxmemory.load(std::memory_order_relaxed);
+    exceeded_ = limit != 0 && counted_memory_bytes(services_) > limit;
   }
   return *exceeded_;
 }

@@ -28,9 +28,12 @@ class MemoryLimit {
   // and a transaction that it belongs to is broken (or, for EXEC, over).
   bool refuses(Client& client, const Request& request);
 
- private:
+  // Is it above maxmemory?
   bool exceeded();
 
+  static constexpr const char* refusal = "OOM command not allowed when used memory > 'maxmemory'.";
+
+ private:
   const Services& services_;
   std::optional<bool> exceeded_;  // unset: not looked at yet
 };

@@ -7,17 +7,15 @@
 
 #include "daemon/client.h"
 #include "daemon/command_table.h"
+#include "daemon/commands/arguments.h"
 
 namespace kvs::daemon {
 
 // Calls `visit(name)` for each word of `args` that is a key of `command`.
 template <class Visit>
 void visit_keys(const Command& command, Args args, Visit&& visit) {
-  const KeyRange& keys = command.keys;
-  if (keys.first <= 0 || keys.step <= 0) return;
-  const auto words = static_cast<std::ptrdiff_t>(args.size());
-  const std::ptrdiff_t last = keys.last >= 0 ? keys.last : words + keys.last;
-  for (std::ptrdiff_t i = keys.first; i <= last && i < words; i += keys.step) {
+  const KeyRange keys = command.keys_in(args);
+  for (int i = keys.first; i <= keys.last; i += keys.step) {
     visit(args[static_cast<std::size_t>(i)]);
   }
 }
@@ -26,7 +24,10 @@ void visit_keys(const Command& command, Args args, Visit&& visit) {
 // the words live as long as the request.
 template <class Visit>
 void visit_wanted_values(const Command& command, Args args, Visit&& visit) {
-  if (command.has(command.has(writes) ? reads_values : reads)) visit_keys(command, args, visit);
+  if (command.has(reads_values) || (command.has(reads) && !command.has(writes)) ||
+      (command.name == "set" && set_looks_at_value(args))) {
+    visit_keys(command, args, visit);
+  }
 }
 
 // The same for all commands of the client's transaction, which EXEC runs.

@@ -49,7 +49,10 @@ std::vector<std::string_view> categories_of(const Command& command) {
   } else if (command.has(reads)) {
     result.push_back("read");
   }
-  const std::string_view group = category_of_group(command.doc.group);
+  // What only holds subcommands is in no group of its own.
+  const bool container = command.handler == nullptr;
+  const std::string_view group =
+      container ? std::string_view() : category_of_group(command.doc.group);
   if (!group.empty()) result.push_back(group);
   if (command.has(pubsub_family)) result.push_back("pubsub");
   // LASTSAVE and ROLE are in @admin without being flagged so.

@@ -23,11 +23,6 @@ std::string_view access_text(const Command& command, std::size_t index) {
 }
 
 // Rows with variable_flags do less than they say, depending on their arguments.
-bool set_returns_value(Args args) {
-  return std::any_of(args.begin() + std::min<std::size_t>(3, args.size()), args.end(),
-                     [](std::string_view word) { return is_word(word, "GET"); });
-}
-
 bool bitfield_only_reads(Args args) {
   return std::none_of(
       args.begin() + std::min<std::size_t>(2, args.size()), args.end(),
@@ -45,7 +40,8 @@ Access access_of(const Command& command, Args args, std::size_t index) {
     access.reads = true;
     access.writes = command.has(writes);
   }
-  if (command.name == "set" && !set_returns_value(args)) access.reads = false;
+  if (command.name == "set" && !set_looks_at_value(args)) access.reads = false;
+  if (command.name == "delex" && args.size() < 3) access.reads = false;
   if (command.name == "bitfield" && bitfield_only_reads(args)) access.writes = false;
   return access;
 }
@@ -87,12 +83,10 @@ Args channel_words(const Command& command, Args args) {
 
 Verdict check_selector(const Selector& selector, const Command& command, Args args) {
   if (!allows_command(selector, command, args)) return {Reason::command, 0};
-  const KeyRange& keys = command.keys;
-  if (!selector.all_keys && keys.first > 0 && keys.step > 0) {
-    const auto words = static_cast<std::ptrdiff_t>(args.size());
-    const std::ptrdiff_t last = keys.last >= 0 ? keys.last : words + keys.last;
+  if (!selector.all_keys) {
+    const KeyRange keys = command.keys_in(args);
     std::size_t index = 0;
-    for (std::ptrdiff_t i = keys.first; i <= last && i < words; i += keys.step, ++index) {
+    for (int i = keys.first; i <= keys.last; i += keys.step, ++index) {
       const auto word = static_cast<std::size_t>(i);
       const Access access = access_of(command, args, index);
       if (access.is_key && !allows_key(selector, args[word], access)) return {Reason::key, word};

@@ -110,6 +110,19 @@ bool refuses_queued(Services& services, Client& client, const Command& command, 
   return true;
 }
 
+bool refuses_in_script(Services& services, Client& client, const Command& command, Args args,
+                       resp::ReplyWriter& reply) {
+  if (client.account->unrestricted()) return false;
+  const Verdict verdict = check(user_of(client), command, args);
+  if (verdict.allowed()) return false;
+  note_refusal(services, client, command, args, verdict, "lua");
+  reply.error(verdict.reason == Reason::command
+                  ? "ERR The user executing the script can't run this command or subcommand"
+                  : "ERR The user executing the script can't access at least one of the keys "
+                    "mentioned in the command arguments");
+  return true;
+}
+
 void become(Client& client, AccountPtr account) {
   {
     std::scoped_lock lock(client.shared->mutex);

@@ -28,6 +28,10 @@ inline bool refuses(Services& services, Client& client, const Request& request) 
 // queued. Answers an error for that command only.
 bool refuses_queued(Services& services, Client& client, const Command& command, Args args);
 
+// The same for a command that a script of the client's would run.
+bool refuses_in_script(Services& services, Client& client, const Command& command, Args args,
+                       resp::ReplyWriter& reply);
+
 // Makes `account` the client's user.
 void become(Client& client, AccountPtr account);
 

@@ -160,20 +160,25 @@ std::optional<StringOptions> string_options(Args args, std::size_t first, Option
   for (std::size_t i = first; i < args.size(); ++i) {
     const std::string_view word = args[i];
     const bool of_set = command == OptionsOf::set;
+    const bool of_getex = command == OptionsOf::getex;
+    const auto condition = of_set ? condition_kind(word) : std::nullopt;
     const auto form = std::find_if(forms.begin(), forms.end(),
                                    [word](const Form& f) { return is_word(word, f.word); });
-    if (of_set && is_word(word, "NX") && !options.only_if_present) {
+    if (!of_getex && is_word(word, "NX") && !options.only_if_present && !options.condition) {
       options.only_if_absent = true;
-    } else if (of_set && is_word(word, "XX") && !options.only_if_absent) {
+    } else if (!of_getex && is_word(word, "XX") && !options.only_if_absent && !options.condition) {
       options.only_if_present = true;
+    } else if (condition && !options.only_if_absent && !options.only_if_present &&
+               !options.condition && i + 1 < args.size()) {
+      options.condition = ValueCondition{*condition, args[++i]};
     } else if (of_set && is_word(word, "GET")) {
       options.get = true;
     } else if (of_set && is_word(word, "DURABILITY") && i + 1 < args.size() &&
                options.durability == Durability::unsaid && parse_durability(args[i + 1])) {
       options.durability = *parse_durability(args[++i]);
-    } else if (of_set && is_word(word, "KEEPTTL") && used_form == nullptr) {
+    } else if (!of_getex && is_word(word, "KEEPTTL") && used_form == nullptr) {
       options.keep_ttl = true;
-    } else if (!of_set && is_word(word, "PERSIST") && used_form == nullptr) {
+    } else if (of_getex && is_word(word, "PERSIST") && used_form == nullptr) {
       options.persist = true;
     } else if (form != forms.end() && (used_form == nullptr || used_form == &*form) &&
                !options.keep_ttl && !options.persist && i + 1 < args.size()) {
@@ -185,6 +190,13 @@ std::optional<StringOptions> string_options(Args args, std::size_t first, Option
     }
   }
   return options;
+}
+
+bool set_looks_at_value(Args args) noexcept {
+  return std::any_of(args.begin() + std::min<std::ptrdiff_t>(3, std::ssize(args)), args.end(),
+                     [](std::string_view word) {
+                       return is_word(word, "GET") || condition_kind(word).has_value();
+                     });
 }
 
 bool is_printable_name(std::string_view name) noexcept {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "daemon/command_table.h"
+#include "daemon/commands/value_condition.h"
 #include "daemon/durability_level.h"
 #include "protocol/async/result.h"
 #include "protocol/resp/reply_writer.h"
@@ -21,6 +22,12 @@ inline constexpr std::string_view not_an_integer = "ERR value is not an integer 
 inline constexpr std::string_view not_a_float = "ERR value is not a valid float";
 inline constexpr std::string_view syntax_error = "ERR syntax error";
 inline constexpr std::string_view no_such_key = "ERR no such key";
+inline constexpr std::string_view disk_full =
+    "MISCONF Errors writing to the log: the disk is full: only removals are written until there is "
+    "room";
+inline constexpr std::string_view value_too_long =
+    "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+inline constexpr std::string_view same_objects = "ERR source and destination objects are the same";
 inline constexpr std::string_view sync_failed =
     "MISCONF The log could not be synced, what this depends on may be lost";
 inline constexpr std::string_view database_out_of_range = "ERR DB index is out of range";
@@ -75,8 +82,9 @@ struct Expiry {
 std::optional<UnixMs> deadline_argument(const Expiry& expiry, UnixMs now, std::string_view command,
                                         resp::ReplyWriter& reply);
 
-// Reads words [first, ...) as options of SET or GETEX: at most one of EX PX EXAT PXAT and, per
-// command, KEEPTTL or PERSIST; SET also NX or XX, GET, and DURABILITY (which Redis has not).
+// Reads words [first, ...) as options of SET, GETEX or MSETEX: at most one of EX PX EXAT PXAT and,
+// per command, KEEPTTL or PERSIST; SET and MSETEX also NX or XX; SET also GET, and one of IFEQ IFNE
+// IFDEQ IFDNE in the place of NX or XX, and DURABILITY (which Redis has not).
 struct StringOptions {
   std::optional<Expiry> expiry;
   bool keep_ttl = false;
@@ -85,11 +93,18 @@ struct StringOptions {
   bool only_if_present = false;
   bool get = false;
   Durability durability = Durability::unsaid;
+  std::optional<ValueCondition> condition;
+
+  bool looks_at_value() const noexcept { return get || condition.has_value(); }
 };
-enum class OptionsOf : std::uint8_t { set, getex };
+enum class OptionsOf : std::uint8_t { set, getex, msetex };
 // Answers "syntax error" itself.
 std::optional<StringOptions> string_options(Args args, std::size_t first, OptionsOf command,
                                             resp::ReplyWriter& reply);
+
+// Does this SET, whose words these are, have an option that needs the old value? Errs on the side
+// of yes: a word may be another option's value.
+bool set_looks_at_value(Args args) noexcept;
 
 // Names may hold printable ASCII only, since CLIENT LIST shows them between spaces.
 bool is_printable_name(std::string_view name) noexcept;

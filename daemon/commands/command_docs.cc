@@ -40,11 +40,14 @@ bool is_argument(std::string_view word) {
 }
 
 std::string_view type_of(std::string_view name) {
-  constexpr std::array<std::string_view, 4> keys = {"key", "newkey", "source", "destination"};
-  constexpr std::array<std::string_view, 14> integers = {
-      "seconds",        "milliseconds", "increment", "decrement", "offset",
-      "start",          "end",          "index",     "count",     "cursor",
-      "destination-db", "numreplicas",  "timeout",   "protover"};
+  constexpr std::array<std::string_view, 8> keys = {"key",  "newkey", "source",  "destination",
+                                                    "key1", "key2",   "destkey", "sourcekey"};
+  constexpr std::array<std::string_view, 21> integers = {
+      "seconds",       "milliseconds", "increment",      "decrement",   "offset",
+      "start",         "end",          "index",          "count",       "cursor",
+      "timeout",       "protover",     "destination-db", "numreplicas", "numkeys",
+      "min-match-len", "ttl",          "frequency",      "db",          "index1",
+      "index2"};
   const auto among = [name](const auto& names) {
     return std::find(names.begin(), names.end(), name) != names.end();
   };
@@ -63,7 +66,7 @@ std::string lower(std::string_view text) {
 
 class Parser {
  public:
-  explicit Parser(std::string_view syntax) : words_(split(syntax)) {}
+  Parser(std::string_view syntax, int key_specs) : words_(split(syntax)), key_specs_(key_specs) {}
 
   Arguments parse() {
     Arguments arguments = sequence();
@@ -122,7 +125,8 @@ class Parser {
     DocArgument argument;
     argument.name = name;
     argument.type = type_of(name);
-    if (argument.type == "key") argument.key_spec_index = keys_++;
+    // The last spec is that of all keys behind.
+    if (argument.type == "key") argument.key_spec_index = std::min(keys_++, key_specs_ - 1);
     return argument;
   }
 
@@ -180,14 +184,15 @@ class Parser {
   }
 
   const std::vector<std::string_view> words_;
+  const int key_specs_;
   std::size_t at_ = 0;
   int keys_ = 0;
 };
 
 }  // namespace
 
-std::vector<DocArgument> parse_syntax(std::string_view syntax) {
-  return Parser(syntax).parse();
+std::vector<DocArgument> parse_syntax(std::string_view syntax, int key_specs) {
+  return Parser(syntax, key_specs).parse();
 }
 
 }  // namespace kvs::daemon

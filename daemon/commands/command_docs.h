@@ -22,7 +22,8 @@ struct DocArgument {
 
 // Reads a syntax line: words in capitals are tokens, others are arguments; [..] is optional, a | b
 // is a choice, <..> groups, and "[x ...]" repeats what stands before it.
-// The line is one of our own: a mistake in it is an assertion.
-std::vector<DocArgument> parse_syntax(std::string_view syntax);
+// The line is one of our own: a mistake in it is an assertion. `key_specs` is how many the command
+// has: keys are numbered by them.
+std::vector<DocArgument> parse_syntax(std::string_view syntax, int key_specs);
 
 }  // namespace kvs::daemon

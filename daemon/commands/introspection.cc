@@ -13,6 +13,7 @@
 #include "daemon/commands/command_docs.h"
 #include "daemon/context.h"
 #include "daemon/glob.h"
+#include "daemon/wanted_values.h"
 
 namespace kvs::daemon {
 
@@ -37,15 +38,17 @@ struct FlagName {
 
 // In Redis' order.
 std::vector<std::string_view> flag_names(const Command& command) {
-  constexpr std::array<FlagName, 9> names = {{{deny_oom, "denyoom"},
-                                              {admin, "admin"},
-                                              {no_script, "noscript"},
-                                              {loading, "loading"},
-                                              {stale, "stale"},
-                                              {skip_slowlog, "skip_slowlog"},
-                                              {fast, "fast"},
-                                              {no_auth, "no_auth"},
-                                              {no_async_loading, "no_async_loading"}}};
+  constexpr std::array<FlagName, 11> names = {{{deny_oom, "denyoom"},
+                                               {admin, "admin"},
+                                               {no_script, "noscript"},
+                                               {loading, "loading"},
+                                               {stale, "stale"},
+                                               {skip_monitor, "skip_monitor"},
+                                               {skip_slowlog, "skip_slowlog"},
+                                               {fast, "fast"},
+                                               {no_auth, "no_auth"},
+                                               {keys_optional, "no_mandatory_keys"},
+                                               {no_async_loading, "no_async_loading"}}};
   std::vector<std::string_view> result;
   if (command.has(writes)) {
     result.push_back("write");
@@ -57,47 +60,57 @@ std::vector<std::string_view> flag_names(const Command& command) {
     if ((command.flags & name.flag) != 0) result.push_back(name.name);
   }
   if (command.has(no_multi)) result.push_back("no_multi");
+  if (command.keys.counted_at > 0) result.push_back("movablekeys");
   if (command.has(allow_busy)) result.push_back("allow_busy");
   return result;
 }
 
-void reply_key_spec(std::string_view access, int first, int last, int step, ReplyWriter& reply) {
-  reply.map(3);
-  reply.bulk("flags");
-  const auto flags = split(access, ' ');
-  reply.set(flags.size());
-  for (const std::string_view flag : flags) reply.simple(flag);
-  reply.bulk("begin_search");
+struct SpecField {
+  std::string_view name;
+  int value;
+};
+
+void reply_spec_part(std::string_view part, std::string_view type,
+                     std::initializer_list<SpecField> fields, ReplyWriter& reply) {
+  reply.bulk(part);
   reply.map(2);
   reply.bulk("type");
-  reply.bulk("index");
+  reply.bulk(type);
   reply.bulk("spec");
-  reply.map(1);
-  reply.bulk("index");
-  reply.integer(first);
-  reply.bulk("find_keys");
-  reply.map(2);
-  reply.bulk("type");
-  reply.bulk("range");
-  reply.bulk("spec");
-  reply.map(3);
-  reply.bulk("lastkey");
-  reply.integer(last);
-  reply.bulk("keystep");
-  reply.integer(step);
-  reply.bulk("limit");
-  reply.integer(0);
+  reply.map(fields.size());
+  for (const SpecField& field : fields) {
+    reply.bulk(field.name);
+    reply.integer(field.value);
+  }
 }
 
-// One spec for all keys, or one for each when they are used differently.
+// One spec for all keys, or one for each of the first and a last one for the rest, when they are
+// used differently.
 void reply_key_specs(const Command& command, ReplyWriter& reply) {
   const KeyRange& keys = command.keys;
   const auto specs = split(command.doc.key_access, ';');
   reply.set(specs.size());
   for (std::size_t i = 0; i < specs.size(); ++i) {
+    reply.map(3);
+    reply.bulk("flags");
+    const auto flags = split(specs[i], ' ');
+    reply.set(flags.size());
+    for (const std::string_view flag : flags) reply.simple(flag);
+    if (keys.counted_at > 0) {
+      reply_spec_part("begin_search", "index", {{"index", keys.counted_at}}, reply);
+      reply_spec_part(
+          "find_keys", "keynum",
+          {{"keynumidx", 0}, {"firstkey", keys.first - keys.counted_at}, {"keystep", keys.step}},
+          reply);
+      continue;
+    }
     const int first = keys.first + static_cast<int>(i);
-    const int last = specs.size() > 1 || keys.last >= 0 ? 0 : keys.last;  // relative to `first`
-    reply_key_spec(specs[i], first, last, keys.step, reply);
+    const int to_the_end = keys.last >= 0 ? keys.last - first : keys.last;
+    reply_spec_part("begin_search", "index", {{"index", first}}, reply);
+    reply_spec_part(
+        "find_keys", "range",
+        {{"lastkey", i + 1 == specs.size() ? to_the_end : 0}, {"keystep", keys.step}, {"limit", 0}},
+        reply);
   }
 }
 
@@ -108,9 +121,10 @@ void reply_info(const Command& command, ReplyWriter& reply) {
   const auto flags = flag_names(command);
   reply.set(flags.size());
   for (const std::string_view flag : flags) reply.simple(flag);
-  reply.integer(command.keys.first);
-  reply.integer(command.keys.last);
-  reply.integer(command.keys.step);
+  const KeyRange shown = command.keys.counted_at > 0 ? KeyRange() : command.keys;
+  reply.integer(shown.first);
+  reply.integer(shown.last);
+  reply.integer(shown.step);
   const auto names = acl::categories_of(command);
   reply.set(names.size());
   for (const std::string_view name : names) reply.simple("@" + std::string(name));
@@ -160,7 +174,8 @@ void reply_arguments(const std::vector<DocArgument>& arguments, ReplyWriter& rep
 
 void reply_docs(const Command& command, ReplyWriter& reply) {
   const CommandDoc& doc = command.doc;
-  const auto arguments = parse_syntax(doc.syntax);
+  const auto key_specs = split(doc.key_access, ';').size();
+  const auto arguments = parse_syntax(doc.syntax, static_cast<int>(key_specs));
   reply.bulk(command.name);
   reply.map(4 + (arguments.empty() ? 0 : 1) + (command.subcommands.empty() ? 0 : 1));
   reply.bulk("summary");
@@ -280,13 +295,11 @@ const Command* command_with_keys(Context& context, Args words, ReplyWriter& repl
   return nullptr;
 }
 
+constexpr std::string_view no_keys_found = "ERR Invalid arguments specified for command";
+
 std::vector<std::string_view> keys_among(const Command& command, Args words) {
-  const int count = static_cast<int>(words.size());
-  const int last = command.keys.last >= 0 ? command.keys.last : count + command.keys.last;
   std::vector<std::string_view> keys;
-  for (int i = command.keys.first; i <= last && i < count; i += command.keys.step) {
-    keys.push_back(words[static_cast<std::size_t>(i)]);
-  }
+  visit_keys(command, words, [&keys](std::string_view key) { keys.push_back(key); });
   return keys;
 }
 
@@ -295,6 +308,7 @@ void command_getkeys(Context& context, Args args, ReplyWriter& reply) {
   const Command* const command = command_with_keys(context, args.subspan(2), reply);
   if (command == nullptr) return;
   const auto keys = keys_among(*command, args.subspan(2));
+  if (keys.empty() && !command->has(keys_optional)) return reply.error(no_keys_found);
   reply.array(keys.size());
   for (const std::string_view key : keys) reply.bulk(key);
 }
@@ -304,6 +318,7 @@ void command_getkeysandflags(Context& context, Args args, ReplyWriter& reply) {
   const Command* const command = command_with_keys(context, args.subspan(2), reply);
   if (command == nullptr) return;
   const auto keys = keys_among(*command, args.subspan(2));
+  if (keys.empty() && !command->has(keys_optional)) return reply.error(no_keys_found);
   const auto specs = split(command->doc.key_access, ';');
   reply.array(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {

@@ -99,7 +99,7 @@ void copy_command(Context& context, Args args, ReplyWriter& reply) {
     }
   }
   if (target == context.client.database && args[1] == args[2]) {
-    return reply.error("ERR source and destination objects are the same");
+    return reply.error(texts::same_objects);
   }
   std::string value;
   const auto source = context.get(args[1], value);
@@ -112,6 +112,26 @@ void copy_command(Context& context, Args args, ReplyWriter& reply) {
   }
   context.put(target, args[2], value, (*source)->expire_at);
   context.notify(notify_generic, "copy_to", target, args[2]);
+  reply.integer(1);
+}
+
+// MOVE key db: 1 when the key is now in that database, 0 when it is absent or there already.
+void move_command(Context& context, Args args, ReplyWriter& reply) {
+  const auto target = database_argument(args[2], reply);
+  if (!target) return;
+  if (*target == context.client.database) return reply.error(texts::same_objects);
+  std::string value;
+  const auto source = context.get(args[1], value);
+  if (!source) return reply_error(reply, source.error());
+  if (!*source) return reply.integer(0);
+  const auto present = context.find(*target, args[1]);
+  if (!present) return reply_error(reply, present.error());
+  if (*present) return reply.integer(0);
+  context.publish_together();
+  context.put(*target, args[1], value, (*source)->expire_at);
+  context.remove(args[1]);
+  context.notify(notify_generic, "move_from", args[1]);
+  context.notify(notify_generic, "move_to", *target, args[1]);
   reply.integer(1);
 }
 
@@ -145,11 +165,7 @@ void object_freq(Context& context, Args args, ReplyWriter& reply) {
 }
 
 void object_idletime(Context& context, Args args, ReplyWriter& reply) {
-  object_property(context, args, reply, [&] {
-    reply.error(
-        "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when "
-        "switching between policies at runtime LRU and LFU data will take some time to adjust.");
-  });
+  object_property(context, args, reply, [&] { reply.integer(0); });
 }
 
 void object_refcount(Context& context, Args args, ReplyWriter& reply) {
@@ -160,7 +176,7 @@ void object_help(Context&, Args, ReplyWriter& reply) {
   constexpr std::array<std::string_view, 8> lines = {
       "ENCODING <key>", "    Return the kind of representation that suits the value of <key>.",
       "FREQ <key>",     "    An error: access frequencies are not tracked.",
-      "IDLETIME <key>", "    An error: idle times are not tracked.",
+      "IDLETIME <key>", "    Return 0: idle times are not tracked.",
       "REFCOUNT <key>", "    Return 1: values are never shared.",
   };
   reply_help(reply, "OBJECT", lines);
@@ -199,8 +215,8 @@ constexpr std::array object_rows{
             reads | keyspace_family,
             object_key,
             object_idletime,
-            {"Returns an error: idle times are not tracked.", "2.2.3", "generic", "O(1)", "key",
-             "RO", "nondeterministic_output"}},
+            {"Returns 0: idle times are not tracked.", "2.2.3", "generic", "O(1)", "key", "RO",
+             "nondeterministic_output"}},
     Command{"object|refcount",
             3,
             reads | keyspace_family,
@@ -233,6 +249,13 @@ constexpr std::array rows{
             exists_command,
             {"Counts how many of the keys are present.", "1.0.0", "generic",
              "O(N) with N the number of keys", "key [key ...]", "RO", sums}},
+    Command{"move",
+            3,
+            writes | reads_values | fast | keyspace_family,
+            one_key,
+            move_command,
+            {"Moves a key to another database.", "1.0.0", "generic",
+             "O(N) with N the length of the value", "key db", "RW access update"}},
     Command{"object",
             -2,
             0,

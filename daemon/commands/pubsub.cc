@@ -186,7 +186,7 @@ constexpr KeyRange no_keys{};
 constexpr KeyRange shard_channel{1, 1, 1};
 constexpr KeyRange shard_channels{1, -1, 1};
 constexpr std::uint32_t listening = no_script | loading | stale | pubsub_family | while_subscribed;
-constexpr std::uint32_t telling = fast | loading | stale | pubsub_family;
+constexpr std::uint32_t telling = fast | loading | stale | pubsub_family | may_replicate;
 constexpr std::uint32_t looking = loading | stale | pubsub_family;
 
 constexpr std::array subcommand_rows{

@@ -9,6 +9,7 @@
 
 #include "daemon/command_table.h"
 #include "daemon/commands/arguments.h"
+#include "daemon/commands/string_writes.h"
 #include "daemon/context.h"
 #include "daemon/notifications.h"
 #include "daemon/settings.h"
@@ -44,23 +45,12 @@ void reply_value(ReplyWriter& reply, bool present, std::string_view value) {
   reply.null();
 }
 
-// A value whose deadline has passed already need not be stored at all.
-void put_until(Context& context, std::string_view key, std::string_view value, UnixMs expire_at) {
-  if (expire_at != never && expire_at <= context.now()) return context.remove(key);
-  context.put(key, value, expire_at);
-}
-
-void notify_set(Context& context, std::string_view key, UnixMs new_deadline) {
-  context.notify(notify_string, "set", key);
-  if (new_deadline != never) context.notify(notify_generic, "expire", key);
-}
-
 bool length_fits(Context& context, std::uint64_t bytes, ReplyWriter& reply) {
   const std::uint64_t bytes_max = std::min<std::uint64_t>(
       context.services.settings.proto_max_bulk_len.load(std::memory_order_relaxed),
       limits::value_bytes_max);
   if (bytes <= bytes_max) return true;
-  reply.error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+  reply.error(texts::value_too_long);
   return false;
 }
 
@@ -72,7 +62,8 @@ void get_command(Context& context, Args args, ReplyWriter& reply) {
   reply_value(reply, found->has_value(), scratch.value());
 }
 
-// SET key value [options]: OK; null when NX or XX forbids it; with GET the old value or null.
+// SET key value [options]: OK; null when NX, XX or IF... forbids it; with GET the old value or
+// null.
 void set_command(Context& context, Args args, ReplyWriter& reply) {
   const auto options = string_options(args, 3, OptionsOf::set, reply);
   if (!options) return;
@@ -86,13 +77,19 @@ void set_command(Context& context, Args args, ReplyWriter& reply) {
 
   Scratch old;
   std::optional<KeyInfo> present;
-  if (options->get || options->keep_ttl || options->only_if_absent || options->only_if_present) {
-    const auto found = options->get ? context.get(args[1], old.value()) : context.find(args[1]);
+  if (options->looks_at_value() || options->keep_ttl || options->only_if_absent ||
+      options->only_if_present) {
+    const auto found =
+        options->looks_at_value() ? context.get(args[1], old.value()) : context.find(args[1]);
     if (!found) return reply_error(reply, found.error());
     present = *found;
   }
-  const bool refused =
-      (options->only_if_absent && present) || (options->only_if_present && !present);
+  bool refused = (options->only_if_absent && present) || (options->only_if_present && !present);
+  if (options->condition) {
+    if (present && !is_valid(*options->condition, reply)) return;
+    refused =
+        present ? !holds(*options->condition, old.value()) : !holds_for_absent(*options->condition);
+  }
   if (!refused) {
     if (options->keep_ttl && present) expire_at = present->expire_at;
     put_until(context, args[1], args[2], expire_at);
@@ -362,7 +359,8 @@ constexpr std::array rows{
             one_key,
             set_command,
             {"Sets a key, whatever it held before.", "1.0.0", "string", "O(1)",
-             "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
+             "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | "
+             "IFDNE ifdne-digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
              "PXAT unix-time-milliseconds | KEEPTTL] [DURABILITY <KERNEL | SYNC>]",
              "RW access update variable_flags"}},
     Command{"setex",

@@ -59,12 +59,13 @@ HEADER_HOMES = {
     r"uv\.h": ("protocol/uv/", "protocol/file_reads/", "protocol/client/", "daemon/", "tests/"),
     r"liburing\.h": ("protocol/file_reads/",),
     r"hiredis/.*": ("protocol/client/", "tests/"),
-    r"openssl/.*": ("protocol/tls/", "tests/"),
+    r"openssl/.*": ("protocol/tls/", "daemon/known_scripts.cc", "tests/"),
     r"CLI/.*": ("daemon/config.cc", "cli/"),
     r"nlohmann/.*": ("cli/", "tests/"),
     r"histedit\.h": ("cli/line_editor.cc",),
     r"spdlog/.*": ("daemon/log.cc",),
-    r"isa-l.*": ("storage/", "tests/"),
+    r"isa-l.*": ("storage/", "daemon/rdb_string.cc", "tests/"),
+    r"xxhash\.h": ("daemon/commands/value_condition.cc", "tests/"),
     r"sodium.*": ("storage/", "daemon/", "tests/"),
     r"rocksdb/.*": ("storage/rocksdb/", "tests/"),
     r"doctest/.*": ("tests/",),
@@ -354,6 +355,46 @@ def check_commands(tree):
             tree.report(path, line, f"README.md does not name the command {name.upper()}")
 
 
+def documented_commands(page):
+    """Yields (line, name, word of the second column) for each command of each row."""
+    for number, line in enumerate(page.splitlines(), 1):
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if not line.startswith("| ") or len(cells) < 2 or cells[0] == "command":
+            continue
+        for name in cells[0].split(";")[0].split(", "):
+            yield number, name.lower().replace(" ", "|"), cells[1]
+
+
+def check_list_of_commands(tree):
+    """docs/commands.md has each command of Redis once, and says "no" of those without a row."""
+    path = "docs/commands.md"
+    if path not in tree.texts:
+        return
+    rows = {name for _, _, name in command_names(tree)}
+    absent = set(re.findall(r"[a-z_-]+", " ".join(
+        re.findall(r'"([^"]*)"', tree.texts.get("daemon/absent_commands.cc", "")))))
+    redis = set(tree.texts.get("tests/tidy/redis_commands.txt", "").split())
+    page = tree.texts[path].split("## Not of Redis 7.0")
+    seen = set()
+    for line, name, word in documented_commands(page[0]):
+        if name not in redis:
+            tree.report(path, line, f"{name} is no command of Redis 7.0.15")
+        if name in seen:
+            tree.report(path, line, f"{name} is listed twice")
+        seen.add(name)
+        if word not in ("yes", "differs", "no"):
+            tree.report(path, line, f"{name}: say yes, differs or no")
+        if (word == "no") == (name in rows):
+            tree.report(path, line, f"{name}: the command table says otherwise")
+        if word == "no" and name.split("|")[0] not in rows | absent:
+            tree.report(path, line, f"{name}: daemon/absent_commands.cc does not say why")
+    for name in sorted(redis - seen):
+        tree.report(path, 1, f"{name} is missing")
+    others = {name for _, name, _ in documented_commands("".join(page[1:]))}
+    for name in sorted(rows - redis - others):
+        tree.report(path, 1, f"{name} is missing under \"Not of Redis 7.0\"")
+
+
 def check_links_in_documents(tree):
     for path, text in tree.texts.items():
         if not path.endswith(".md"):
@@ -392,7 +433,7 @@ def check_named_sentences(tree):
 
 
 CHECKS = (check_text, check_shape, check_includes, check_links, check_targets, check_calls,
-          check_commands, check_links_in_documents, check_named_sentences)
+          check_commands, check_list_of_commands, check_links_in_documents, check_named_sentences)
 
 
 def findings(root):

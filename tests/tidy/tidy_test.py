@@ -170,6 +170,28 @@ class Rules(unittest.TestCase):
             "tests/unit/a_test.cc": 'send("GET", "k"); send("CLIENT", "ID");\n'})
         self.assertEqual(found, [])
 
+    def test_the_list_of_commands_says_what_there_is(self):
+        files = {"tests/tidy/redis_commands.txt": "get\nlpush\n",
+                 "daemon/absent_commands.cc": '// absent_commands.cc - a\nconst char* a = " lpush ";\n',
+                 "daemon/CMakeLists.txt": "file(GLOB families CONFIGURE_DEPENDS commands/*.cc)\n"
+                                          "add_library(kvs_server STATIC absent_commands.cc)\n"}
+
+        def found_in(page):
+            return self.findings(files={**files, "docs/commands.md": page})
+        self.assertEqual(found_in("| GET | yes | |\n| LPUSH | no | no lists |\n"), [])
+        for page, expected in (
+                ("| GET | yes | |\n", "lpush is missing"),
+                ("| GET, LPUSH | yes | |\n", "lpush: the command table says otherwise"),
+                ("| GET, LPUSH | no | |\n", "get: the command table says otherwise"),
+                ("| GET | yes | |\n| LPUSH | no | |\n| GET | yes | |\n", "get is listed twice"),
+                ("| GET | maybe | |\n| LPUSH | no | |\n", "say yes, differs or no"),
+                ("| GET, GETT | yes | |\n| LPUSH | no | |\n", "gett is no command of Redis")):
+            self.assertIn(expected, " ".join(found_in(page)), page)
+        files["daemon/commands/strings.cc"] = (GOOD["daemon/commands/strings.cc"]
+                                               + 'auto b = Command{"lpush", 2, reads};\n')
+        files["tests/tidy/redis_commands.txt"] = "get\n"
+        self.assertIn('missing under "Not of Redis 7.0"', " ".join(found_in("| GET | yes | |\n")))
+
     def test_links_in_documents(self):
         self.assert_found("storage/README.md", "[x](nothing.md)\n", "nothing.md does not exist")
         self.assert_fine("storage/README.md", "[x](a.h) [y](https://example.org) [z](#top)\n")

@@ -25,7 +25,7 @@ std::string outline(const std::vector<DocArgument>& arguments) {
 }
 
 std::string tree(std::string_view syntax) {
-  return outline(parse_syntax(syntax));
+  return outline(parse_syntax(syntax, 1));
 }
 
 }  // namespace
@@ -52,10 +52,11 @@ TEST_CASE("a syntax line becomes the tree that redis documents") {
 }
 
 TEST_CASE("keys are numbered in the order of their key specs") {
-  const auto arguments = parse_syntax("source destination [REPLACE]");
+  const auto arguments = parse_syntax("source destination [REPLACE]", 2);
   CHECK(arguments[0].key_spec_index == 0);
   CHECK(arguments[1].key_spec_index == 1);
   CHECK(arguments[2].key_spec_index == -1);
+  CHECK(parse_syntax("key1 key2", 1)[1].key_spec_index == 0);
 }
 
 TEST_CASE("the syntax of every command can be read, and its documentation is answered") {
@@ -63,7 +64,7 @@ TEST_CASE("the syntax of every command can be read, and its documentation is ans
   test::TestClient client(server);
   for (const Command* command : server.commands.all()) {
     CAPTURE(command->name);
-    parse_syntax(command->doc.syntax);
+    parse_syntax(command->doc.syntax, 1);
     const std::string reply = client("COMMAND DOCS " + std::string(command->name));
     CHECK(reply.find(std::string(command->doc.summary)) != std::string::npos);
     for (const Command& sub : command->subcommands) {

@@ -7,6 +7,19 @@
 
 namespace kvs::daemon::test {
 
+namespace {
+
+std::string with_zero_bytes(std::string_view text) {
+  constexpr std::string_view zero = "<00>";
+  std::string bytes(text);
+  for (std::size_t at = 0; (at = bytes.find(zero, at)) != std::string::npos; ++at) {
+    bytes.replace(at, zero.size(), 1, '\0');
+  }
+  return bytes;
+}
+
+}  // namespace
+
 std::vector<std::string> words_of(std::string_view line) {
   std::vector<std::string> words;
   std::size_t at = 0;
@@ -18,7 +31,7 @@ std::vector<std::string> words_of(std::string_view line) {
     const bool quoted = line[at] == '\'';
     if (quoted) ++at;
     const std::size_t end = std::min(line.find(quoted ? '\'' : ' ', at), line.size());
-    words.emplace_back(line.substr(at, end - at));
+    words.push_back(with_zero_bytes(line.substr(at, end - at)));
     at = end + (quoted ? 1 : 0);
   }
   return words;
@@ -74,11 +87,14 @@ std::unique_ptr<Engine> open_real_engine(const std::filesystem::path& directory)
 TestServer::TestServer(Config start, std::unique_ptr<Engine> given)
     : config(std::move(start)),
       real_engine(given ? std::move(given) : open_real_engine(directory.path())),
-      commands({string_commands(), counter_commands(), generic_commands(), expiry_commands(),
-                scan_commands(), connection_commands(), client_commands(), server_commands(),
-                introspection_commands(), transaction_commands(), pubsub_commands(),
-                bitmap_commands(), backup_commands(), kvs_commands(), slowlog_commands(),
-                latency_commands(), memory_commands(), operating_commands(), acl_commands()}),
+      commands({string_commands(),      counter_commands(),     generic_commands(),
+                expiry_commands(),      scan_commands(),        connection_commands(),
+                client_commands(),      server_commands(),      introspection_commands(),
+                transaction_commands(), pubsub_commands(),      bitmap_commands(),
+                conditional_commands(), subsequence_commands(), hyperloglog_commands(),
+                dump_commands(),        script_commands(),      backup_commands(),
+                kvs_commands(),         slowlog_commands(),     latency_commands(),
+                memory_commands(),      operating_commands(),   acl_commands()}),
       settings(config),
       metrics(1),
       pubsub(settings),

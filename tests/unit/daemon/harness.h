@@ -27,7 +27,7 @@
 
 namespace kvs::daemon::test {
 
-// Words as a shell would read them: parted by spaces, '...' is one word.
+// Words as a shell would read them: parted by spaces, '...' is one word; <00> is a zero byte.
 std::vector<std::string> words_of(std::string_view line);
 
 // A reply for eyes and tables: without its last line end, a space for each other,
