@@ -344,7 +344,7 @@ Connection::Step Connection::answer_ready() {
       --foreseen;
     } else if (unread().size() > outcome.consumed && request.command != nullptr &&
                request.command->has(reads)) {
-      foreseen = worker_.key_prefetch().look_at(unread(), client_.database) - 1;
+      foreseen = worker_.key_prefetch().look_at(unread(), client_.database);
     }
     if (answer_inline(worker_.services(), worker_.metrics(), client_, request, position_) ==
         Inline::needs_pool) {

@@ -34,7 +34,7 @@ std::size_t KeyPrefetch::look_at(std::string_view input, Database database) {
     ++requests;
   }
   if (keys_.size() > 1) engine_.prefetch(keys_);
-  return requests;
+  return requests > 0 ? requests - 1 : 0;
 }
 
 }  // namespace kvs::daemon

@@ -23,8 +23,8 @@ class KeyPrefetch {
       : engine_(engine), commands_(commands) {}
 
   // Looks at the first requests in `input`, which begins with one, and tells the engine which keys
-  // they will read of `database`. Returns how many requests these were: the caller need not ask
-  // again before it has answered them.
+  // they will read of `database`. Returns how many requests behind the first these were: the caller
+  // need not ask again before it has answered them.
   std::size_t look_at(std::string_view input, Database database);
 
  private:
