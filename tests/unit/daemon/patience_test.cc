@@ -16,7 +16,8 @@ namespace {
 struct Clients {
   explicit Clients(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
-      all.push_back(std::make_unique<Client>(std::make_shared<kvs::daemon::ClientShared>()));
+      all.push_back(
+          std::make_unique<Client>(std::make_shared<kvs::daemon::ClientShared>(i, "", "", -1, 0)));
     }
   }
   std::vector<std::unique_ptr<Client>> all;
