@@ -172,8 +172,9 @@ bool has_queued_writes(const Client& client) {
 
 // Does `request`, which needs_session(), only answer what it finds if there is none?
 bool can_do_without_session(const Client& client, const Request& request) {
-  // In a transaction it is EXEC: everything else would have been queued.
-  return client.in_transaction ? !has_queued_writes(client) : !must_write(*request.command);
+  // EXEC, with a transaction or without one, is what its queue is.
+  return request.command->has(not_queued) ? !has_queued_writes(client)
+                                          : !must_write(*request.command);
 }
 
 // Raises `position` to what the reply in client.output from `begin` on must wait for. When a sync

@@ -73,7 +73,7 @@ TEST_CASE("a wrong rule is refused with Redis' words, and none of its request is
   TestClient client(server);
   const auto refused = [&](std::string_view rules, std::string_view text) {
     CHECK(client("ACL SETUSER u on " + std::string(rules)) == "-ERR " + std::string(text));
-    CHECK(client("ACL GETUSER u") == "*-1");
+    CHECK(client("ACL GETUSER u") == "$-1");
   };
   const auto modifier = [](std::string_view rule, std::string_view text) {
     return "Error in ACL SETUSER modifier '" + std::string(rule) + "': " + std::string(text);

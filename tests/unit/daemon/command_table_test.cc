@@ -39,8 +39,9 @@ TEST_CASE("rows are sorted, documented and complete") {
     CHECK_FALSE(command.doc.summary.empty());
     CHECK_FALSE(command.doc.since.empty());
     CHECK_FALSE(command.doc.complexity.empty());
-    const std::set<std::string_view> groups = {"string", "generic", "connection", "transactions",
-                                               "server", "cluster", "pubsub",     "bitmap"};
+    const std::set<std::string_view> groups = {
+        "string",  "generic", "connection", "transactions", "server",
+        "cluster", "pubsub",  "bitmap",     "hyperloglog",  "scripting"};
     CHECK(groups.contains(command.doc.group));
     CHECK(command.arity != 0);
     CHECK((command.keys.first == 0) == command.doc.key_access.empty());

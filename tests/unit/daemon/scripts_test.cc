@@ -170,7 +170,8 @@ TEST_CASE("without memory for more a script may remove, but not add") {
   TestServer server;
   TestClient client(server);
   CHECK(client("SET lock me") == "+OK");
-  CHECK(client("CONFIG SET maxmemory 1") == "+OK");
+  CHECK(client("CONFIG SET maxmemory 1gb") == "+OK");
+  server.metrics.client_buffer_bytes.store(std::uint64_t{2} << 30);
   CHECK(run(client, "4d15273b16b10c15e1d9202cbe93c959ab7d250b", "1 n 5") ==
         "-OOM command not allowed when used memory > 'maxmemory'.");
   CHECK(run(client, "c3f8721cbb97f72bc19e972846bd7aaf91901658", "1 lock me") == ":1");
