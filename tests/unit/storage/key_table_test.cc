@@ -233,7 +233,7 @@ namespace {
 // An arena beside a model of it, whose handles tidy() may change.
 struct ModelledArena {
   ChunkMemory memory;
-  NodeArena arena(false, memory);
+  NodeArena arena{false, memory};
   std::map<NodeHandle, std::pair<std::string, KeyNode>> model;
   std::uint64_t live_bytes = 0;  // at least
 
