@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "storage/log/bytes.h"
+#include "storage/log/checksum.h"
 #include "storage/log/frame.h"
 #include "storage/log/hint.h"
 #include "storage/log/record.h"
