@@ -108,7 +108,7 @@ TEST_CASE("a thousand rounds over a thousand keys trigger compaction, and every 
       disk_bytes_max = std::max(disk_bytes_max, engine->stats().disk_bytes);
     }
     const EngineStats stats = engine->stats();
-    CHECK(stats.compactions > 50);
+    CHECK(stats.compactions > (testing_rocksdb() ? 10 : 50));
     CHECK(stats.written_bytes > 30'000'000);
     // About 35 KiB are live.
     CHECK(disk_bytes_max < disk_bytes_allowed);
