@@ -358,7 +358,8 @@ constexpr auto parameters = std::to_array<Parameter>({
 });
 
 // The rules and certificates of TLS: options as the command line has them, which take effect for
-// new connections. The files are read when all is known, since they must fit together.
+// new connections. The files are read when all is known, since they must fit together. No name of
+// a file comes from the wire: the one that is in force may be set again, which reads the file anew.
 struct TlsParameter {
   std::string_view name;
   std::string_view wrong;  // what is said of a value that cannot be
@@ -462,6 +463,10 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
     if (const TlsParameter* const parameter = find_row(tls_parameters, name)) {
       const bool is_text = parameter->wrong == tls_unusable;  // else a word, in any case
       const std::string value = is_text ? std::string(args[i + 1]) : lower_case(args[i + 1]);
+      const bool is_path = name.ends_with("-file") || name.ends_with("-dir");
+      if (is_path && value != find_config_option(name)->show(scratch)) {
+        return reply_set_failed(reply, name, "can't set immutable config");
+      }
       if (find_config_option(name)->set(scratch, value)) {
         return reply_set_failed(reply, name, parameter->wrong);
       }

@@ -171,7 +171,7 @@ std::vector<std::string> words_in(const std::string& reply) {
 TEST_CASE("S26 what would lead out of the server does not exist, or cannot be set") {
   const ServerProcess server;
   for (const std::string name : {"MODULE", "SLAVEOF", "REPLICAOF", "MIGRATE", "PSYNC", "SYNC",
-                                 "CLUSTER", "FAILOVER", "EVAL", "SCRIPT", "FUNCTION"}) {
+                                 "CLUSTER", "FAILOVER", "FUNCTION"}) {
     const std::string reply = server.connect().command({name, "/tmp/x", "1"});
     CHECK_MESSAGE(reply.starts_with("-ERR unknown command '" + name + "'"), reply);
   }

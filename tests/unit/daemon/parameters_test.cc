@@ -66,11 +66,10 @@ TEST_CASE("CONFIG knows the parameters of TLS, which fit together or change noth
   TestClient client(server);
   CHECK(client("CONFIG GET tls-auth-clients tls-port tls-cert-file") ==
         "*6 $8 tls-port $1 0 $16 tls-auth-clients $3 yes $13 tls-cert-file $0 ");
-  CHECK(client("CONFIG SET tls-auth-clients OPTIONAL tls-cert-file /a.crt tls-protocols 'TLSv1.2 "
+  CHECK(client("CONFIG SET tls-auth-clients OPTIONAL tls-cert-file '' tls-protocols 'TLSv1.2 "
                "TLSv1.3' tls-session-cache-size 5 tls-session-caching no maxclients 9") == "+OK");
   const tls::ServerOptions options = server.settings.tls.options();
   CHECK(options.clients == tls::ServerOptions::Clients::optional);
-  CHECK(options.files.certificate_file == "/a.crt");
   CHECK(options.protocols == "TLSv1.2 TLSv1.3");
   CHECK(options.session_cache_size == 5);
   CHECK_FALSE(options.session_caching);
@@ -78,7 +77,12 @@ TEST_CASE("CONFIG knows the parameters of TLS, which fit together or change noth
   CHECK(client("CONFIG GET tls-session-cach*") ==
         "*6 $22 tls-session-cache-size $1 5 $25 tls-session-cache-timeout $3 300 "
         "$19 tls-session-caching $2 no");
-  CHECK(client("CONFIG SET tls-key-file /a.key tls-auth-clients maybe") ==
+  for (const char* name :
+       {"tls-cert-file", "tls-key-file", "tls-ca-cert-file", "tls-ca-cert-dir"}) {
+    CHECK(client(std::string("CONFIG SET ") + name + " /etc/passwd")
+              .ends_with("- can't set immutable config"));
+  }
+  CHECK(client("CONFIG SET tls-auth-clients maybe") ==
         "-ERR CONFIG SET failed (possibly related to argument 'tls-auth-clients') - argument(s) "
         "must be one of the following: no, yes, optional");
   CHECK(client("CONFIG SET tls-prefer-server-ciphers 1").ends_with("must be 'yes' or 'no'"));
@@ -91,6 +95,7 @@ TEST_CASE(
     "CONFIG SET of TLS files that cannot be used is an error, and the rest of it is not done") {
   Config config;
   config.tls_port = 1;
+  config.tls.files.certificate_file = "/no/such";
   TestServer server(config);
   TestClient client(server);
   CHECK(client("CONFIG SET maxclients 9 tls-auth-clients no tls-cert-file /no/such") ==
