@@ -76,6 +76,8 @@ void setbit_command(Context& context, Args args, ReplyWriter& reply) {
 
   const bool before = bit_at(value, *offset);
   const std::size_t byte = *offset / 8;
+  // What changes nothing is no change: nothing is written, and nobody is told.
+  if (byte < value.size() && before == (args[3] == "1")) return reply.integer(before ? 1 : 0);
   if (value.size() <= byte) value.resize(byte + 1, '\0');
   const auto mask = static_cast<unsigned char>(0x80U >> (*offset % 8));
   const auto old = static_cast<unsigned char>(value[byte]);

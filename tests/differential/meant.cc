@@ -34,6 +34,9 @@ constexpr MeantDifference differences[] = {
      "a rule is named whole, not up to its first zero byte or line end"},
     {"object|help", "*", "*", "the texts say what kvs does"},
     {"object|refcount", ":2147483647", ":1", "Redis shares the integers up to 9999"},
+    {"hello", "-ERR Syntax error in HELLO option '*", "-ERR Syntax error in HELLO option '*",
+     "an option is named whole, not up to its first zero byte"},
+    {"object|encoding", "$6*embstr", "$3*int", "Redis keeps how a value came to be, kvs its bytes"},
     {"object|encoding", "$3*raw", "$*", "Redis keeps how a value came to be, kvs its bytes"},
     {"object|idletime", ":*", "-ERR An LFU*", "idle times are not kept"},
 };
