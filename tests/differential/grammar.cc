@@ -166,7 +166,7 @@ constexpr GrammarRow rows[] = {
     {"ACL LIST", kind, 1},
     {"ACL USERS", exactly, 2},
     {"ACL CAT (nosuch|x y)", exactly, 1},
-    {"ACL GENPASS (0|-1|x|4097)", exactly, 1},
+    {"ACL GENPASS (0|-1|x|4097)", kind, 1},
     {"ACL LOG (x|RESET)", exactly, 1},
     {"ACL (NOSUCH|SETUSER|WHOAMI x|GETUSER)", exactly, 1},
     // neither has these

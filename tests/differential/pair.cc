@@ -167,6 +167,8 @@ void ServerPair::reset() {
     ask(side, {"FLUSHALL"});
     ask(side, {"CONFIG", "SET", "notify-keyspace-events", ""});
     ask(side, {"CONFIG", "SET", "slowlog-max-len", "128"});
+    ask(side, {"CONFIG", "SET", "slowlog-log-slower-than", "-1"});  // what is slow is chance
+    ask(side, {"SLOWLOG", "RESET"});
     // All, whatever a mutated request has called them: a restart of kvs forgets them.
     for (std::string user : elements(ask(side, {"ACL", "USERS"}))) {
       user = user.substr(user.find('\n') + 1);
