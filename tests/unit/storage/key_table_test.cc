@@ -2,11 +2,15 @@
 #include "storage/log/key_table.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <map>
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -362,4 +366,31 @@ TEST_CASE("deadlines at random take little more, and what is left of many gives 
   }
   CHECK(deadlines.size() == 1000);
   CHECK(deadlines.memory_bytes() < 100'000);
+}
+
+TEST_CASE("chunks of memory are apart and zero, also those that were given back before") {
+  ChunkMemory memory;
+  std::mt19937_64 random(seed());
+  std::map<std::byte*, std::byte> held;  // each filled with a byte of its own
+  for (int step = 0; step < 5000; ++step) {
+    if (held.size() < 200 && random() % 5 < 3) {
+      std::byte* const chunk = memory.take();
+      const std::string_view bytes(reinterpret_cast<const char*>(chunk), ChunkMemory::chunk_bytes);
+      REQUIRE(bytes.find_first_not_of('\0') == std::string_view::npos);
+      const auto fill = static_cast<std::byte>(random() % 255 + 1);
+      std::memset(chunk, static_cast<int>(fill), ChunkMemory::chunk_bytes);
+      REQUIRE(held.emplace(chunk, fill).second);
+    } else if (!held.empty()) {
+      const auto given = std::next(held.begin(), static_cast<long>(random() % held.size()));
+      const auto [chunk, fill] = *given;
+      REQUIRE(chunk[0] == fill);
+      REQUIRE(chunk[ChunkMemory::chunk_bytes - 1] == fill);
+      memory.give_back(chunk);
+      held.erase(given);
+    }
+  }
+  for (const auto& [chunk, fill] : held) {
+    REQUIRE(chunk[ChunkMemory::chunk_bytes / 2] == fill);
+    memory.give_back(chunk);
+  }
 }
