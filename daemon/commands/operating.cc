@@ -97,7 +97,8 @@ void debug_command(Context& context, Args args, ReplyWriter& reply) {
 }
 
 // LOLWUT: a small picture and the version, as Redis does.
-void lolwut_command(Context& context, Args, ReplyWriter& reply) {
+void lolwut_command(Context& context, Args args, ReplyWriter& reply) {
+  if (args.size() > 2 && is_word(args[1], "VERSION") && !integer_argument(args[2], reply)) return;
   constexpr int width = 60;
   constexpr int height = 9;
   const double phase = static_cast<double>(context.now() % 10000) / 10000 * 6.283;

@@ -350,6 +350,8 @@ TEST_CASE("DEBUG is closed unless the configuration opens it") {
   CHECK(std::chrono::steady_clock::now() - began >= std::chrono::milliseconds(50));
   CHECK(client("DEBUG JMAP").starts_with("-ERR unknown subcommand or wrong number of arguments"));
   CHECK(client("LOLWUT").find("Redis ver.") != std::string::npos);
+  CHECK(client("LOLWUT VERSION 5").find("Redis ver.") != std::string::npos);
+  CHECK(client("LOLWUT VERSION x") == "-ERR value is not an integer or out of range");
 }
 
 TEST_CASE("CONFIG REWRITE changes what has changed and keeps everything else") {
