@@ -15,6 +15,7 @@ std::byte* ChunkMemory::take() {
   const std::scoped_lock lock(mutex_);
   if (with_room_.empty()) {
     std::byte* const region = map_region();
+    if (!regions_.empty()) madvise(region, region_bytes, MADV_HUGEPAGE);  // a wish
     regions_[region] = all_free;
     with_room_.insert(region);
   }
@@ -55,7 +56,6 @@ std::byte* ChunkMemory::map_region() {
   std::byte* const region = begin + before;
   if (before > 0) munmap(begin, before);
   munmap(region + region_bytes, region_bytes - before);
-  madvise(region, region_bytes, MADV_HUGEPAGE);  // a wish
   return region;
 }
 
