@@ -3,8 +3,9 @@
 // The index is read at random places, and a processor that finds one of 4 KiB pages waits longer
 // for the page's address (in a virtual machine twice so) than for the bytes. So chunks are cut from
 // regions of 2 MiB, aligned as huge pages are, and the kernel is asked for those (which it grants
-// unless transparent huge pages are switched off). All arenas share the regions: one that has a
-// chunk only costs no more than that.
+// unless transparent huge pages are switched off). All arenas share the regions, and the first one
+// keeps small pages, so that an index of few keys costs no more than it needs: a huge page is
+// cleared whole.
 //
 // A chunk that is given back goes back to the system at once, and its region with the last one.
 #pragma once
