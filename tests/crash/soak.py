@@ -158,18 +158,19 @@ class Watch:
 
     def descriptors(self):
         """All but sockets of clients and segment files, whose numbers go up and down."""
-        kinds = [os.readlink(entry.path) for entry in os.scandir(self.process / "fd") if entry.is_symlink()]
-        data = str(self.server.directory)
-        return sum(1 for kind in kinds if not kind.startswith(("socket:", data)))
+        others = 0
+        for entry in os.scandir(self.process / "fd"):
+            try:
+                kind = os.readlink(entry.path)
+            except FileNotFoundError:  # closed since the folder was read
+                continue
+            others += not kind.startswith(("socket:", str(self.server.directory)))
+        return others
 
     def look(self, at):
         status = (self.process / "status").read_text()
         memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-        try:
-            descriptors = self.descriptors()
-        except FileNotFoundError:  # one was closed while the folder was read
-            return
-        self.samples.append((at, {"memory": memory * 1024, "descriptors": descriptors,
+        self.samples.append((at, {"memory": memory * 1024, "descriptors": self.descriptors(),
                                   "disk": self.server.allocated_bytes()}))
 
     def of(self, name):
