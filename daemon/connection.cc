@@ -501,11 +501,13 @@ void Connection::append_input(std::string_view bytes) {
     input_.erase(0, input_begin_);
     input_begin_ = 0;
   }
-  // Grows with what arrives, at most twofold, but not beyond what a long value announced.
+  // Grows with what arrives, at most twofold, but not beyond what a long value announced; once much
+  // of that has come it gets its room at once, which is no memory yet, rather than be copied again.
   const std::size_t size = input_.size() + bytes.size();
   if (size > input_.capacity()) {
     const std::size_t announced = std::max(parser_.bytes_needed(), size);
-    input_.reserve(std::min(announced, 2 * size));
+    const bool much = size >= limits::announced_input_trusted_bytes;
+    input_.reserve(much ? announced : std::min(announced, 2 * size));
   }
   input_.append(bytes);
 }

@@ -88,12 +88,23 @@ void Context::put(std::string_view key, std::string_view value, UnixMs expire_at
 
 void Context::put(Database database, std::string_view key, std::string_view value,
                   UnixMs expire_at) {
-  assert(keys_.session != nullptr);
-  depends_on(key);
-  notify_if_new({database, key});
+  note_put({database, key});
   keys_.session->put({database, key}, value, expire_at);
-  services.watches.touch({database, key});
-  note_change(key);
+}
+
+void Context::put_argument(std::string_view key, std::string_view value, UnixMs expire_at) {
+  // What EXEC runs does not live until the commit.
+  if (keys_.in_transaction) return put(key, value, expire_at);
+  note_put({client.database, key});
+  keys_.session->put_lasting({client.database, key}, value, expire_at);
+}
+
+void Context::note_put(Key key) {
+  assert(keys_.session != nullptr);
+  depends_on(key.name);
+  notify_if_new(key);
+  services.watches.touch(key);
+  note_change(key.name);
 }
 
 void Context::remove(std::string_view key) {

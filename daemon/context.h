@@ -73,6 +73,8 @@ class Context {
   // others before the batch commits, and the client's reply leaves only after that.
   void put(std::string_view key, std::string_view value, UnixMs expire_at);
   void put(Database database, std::string_view key, std::string_view value, UnixMs expire_at);
+  // The same for a `value` that is a word of the request: a large one is not copied.
+  void put_argument(std::string_view key, std::string_view value, UnixMs expire_at);
   void remove(std::string_view key);
   void remove(Database database, std::string_view key);
   void clear(Database database);
@@ -133,6 +135,7 @@ class Context {
   bool has_pending_writes() const;
   void notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key);
   void notify_if_new(Key key);
+  void note_put(Key key);
   void note_change(std::string_view name);
   void remember_keys(const Command& command, Args args);
 

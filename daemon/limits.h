@@ -49,6 +49,8 @@ inline constexpr std::size_t tls_session_bytes = 16 * 1024;
 inline constexpr std::chrono::seconds tls_handshake_time_max{10};
 // A buffer of a connection that has grown beyond this is given back when it is empty.
 inline constexpr std::size_t kept_buffer_bytes = 16 * 1024;
+// Who has sent so much of a long value gets the room for all of it.
+inline constexpr std::size_t announced_input_trusted_bytes = 16 << 20;
 // A request that takes longer than request-timeout must at least arrive at this rate.
 inline constexpr std::size_t request_bytes_per_second_min = 1024;
 // What one connection may hold in buffers whatever maxmemory-clients says.

@@ -88,6 +88,12 @@ class WriteSession : public Reader {
   // Limits (limits.h) are the caller's to check: asserted here.
   virtual void put(Key key, std::string_view value, UnixMs expire_at) = 0;
 
+  // The same for a `value` that stays where it is until the session has committed or is gone: an
+  // engine need not copy it.
+  virtual void put_lasting(Key key, std::string_view value, UnixMs expire_at) {
+    put(key, value, expire_at);
+  }
+
   // Removes `key`; no effect when it is absent.
   virtual void remove(Key key) = 0;
 

@@ -33,6 +33,8 @@ struct EngineOptions {
   // A sealed segment of which at least this share is dead is rewritten before the bound asks for
   // it.
   unsigned compact_dead_percent = 90;
+  // A value from this size on that is put to last (WriteSession::put_lasting) is not copied.
+  std::size_t lasting_value_bytes = std::size_t{64} << 10;
   // What compaction may write per second; 0: as much as it needs.
   std::uint64_t compact_rate_limit_bytes = 0;
   // Threads that open() reads the log with; 0: one per core.

@@ -8,11 +8,11 @@
 
 namespace kvs::daemon {
 
-// A value whose deadline has passed already need not be stored at all.
+// `value` is a word of the request. If its deadline has passed it need not be stored at all.
 inline void put_until(Context& context, std::string_view key, std::string_view value,
                       UnixMs expire_at) {
   if (expire_at != never && expire_at <= context.now()) return context.remove(key);
-  context.put(key, value, expire_at);
+  context.put_argument(key, value, expire_at);
 }
 
 // The events of a SET; `new_deadline` is one that it was given, not one that it kept.

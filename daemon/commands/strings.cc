@@ -40,8 +40,8 @@ class Scratch {
   static constexpr std::size_t kept_bytes_max = 64 * 1024;
 };
 
-void reply_value(ReplyWriter& reply, bool present, std::string_view value) {
-  if (present) return reply.bulk(value);
+void reply_value(ReplyWriter& reply, bool present, std::string&& value) {
+  if (present) return reply.bulk(std::move(value));
   reply.null();
 }
 
@@ -59,7 +59,7 @@ void get_command(Context& context, Args args, ReplyWriter& reply) {
   Scratch scratch;
   const auto found = context.get(args[1], scratch.value());
   if (!found) return reply_error(reply, found.error());
-  reply_value(reply, found->has_value(), scratch.value());
+  reply_value(reply, found->has_value(), std::move(scratch.value()));
 }
 
 // SET key value [options]: OK; null when NX, XX or IF... forbids it; with GET the old value or
@@ -95,7 +95,7 @@ void set_command(Context& context, Args args, ReplyWriter& reply) {
     put_until(context, args[1], args[2], expire_at);
     notify_set(context, args[1], options->expiry ? expire_at : never);
   }
-  if (options->get) return reply_value(reply, present.has_value(), old.value());
+  if (options->get) return reply_value(reply, present.has_value(), std::move(old.value()));
   if (refused) return reply.null();
   reply.ok();
 }
@@ -105,7 +105,7 @@ void setnx_command(Context& context, Args args, ReplyWriter& reply) {
   const auto found = context.find(args[1]);
   if (!found) return reply_error(reply, found.error());
   if (*found) return reply.integer(0);
-  context.put(args[1], args[2], never);
+  context.put_argument(args[1], args[2], never);
   notify_set(context, args[1], never);
   reply.integer(1);
 }
@@ -133,9 +133,9 @@ void getset_command(Context& context, Args args, ReplyWriter& reply) {
   Scratch old;
   const auto found = context.get(args[1], old.value());
   if (!found) return reply_error(reply, found.error());
-  context.put(args[1], args[2], never);
+  context.put_argument(args[1], args[2], never);
   notify_set(context, args[1], never);
-  reply_value(reply, found->has_value(), old.value());
+  reply_value(reply, found->has_value(), std::move(old.value()));
 }
 
 // GETDEL key: removes and answers the old value.
@@ -147,7 +147,7 @@ void getdel_command(Context& context, Args args, ReplyWriter& reply) {
     context.remove(args[1]);
     context.notify(notify_generic, "del", args[1]);
   }
-  reply_value(reply, found->has_value(), old.value());
+  reply_value(reply, found->has_value(), std::move(old.value()));
 }
 
 // GETEX key [options]: the value; changes or removes its deadline.
@@ -161,13 +161,18 @@ void getex_command(Context& context, Args args, ReplyWriter& reply) {
   if (options->expiry) {
     const auto deadline = deadline_argument(*options->expiry, context.now(), "getex", reply);
     if (!deadline) return;
-    put_until(context, args[1], value.value(), *deadline);
-    context.notify(notify_generic, *deadline <= context.now() ? "del" : "expire", args[1]);
+    const bool passed = *deadline <= context.now();
+    if (passed) {
+      context.remove(args[1]);
+    } else {
+      context.put(args[1], value.value(), *deadline);
+    }
+    context.notify(notify_generic, passed ? "del" : "expire", args[1]);
   } else if (options->persist && (*found)->expire_at != never) {
     context.put(args[1], value.value(), never);
     context.notify(notify_generic, "persist", args[1]);
   }
-  reply.bulk(value.value());
+  reply.bulk(std::move(value.value()));
 }
 
 // MGET key [key ...]: the values, null for each that is absent.
@@ -182,13 +187,17 @@ void mget_command(Context& context, Args args, ReplyWriter& reply) {
   }
   reply.array(values.size());
   for (const auto& value : values) {
-    reply_value(reply, value.has_value(), value ? std::string_view(*value) : std::string_view());
+    if (value) {
+      reply.bulk(*value);
+    } else {
+      reply.null();
+    }
   }
 }
 
 void put_pairs(Context& context, Args args) {
   for (std::size_t i = 1; i + 1 < args.size(); i += 2) {
-    context.put(args[i], args[i + 1], never);
+    context.put_argument(args[i], args[i + 1], never);
     notify_set(context, args[i], never);
   }
 }

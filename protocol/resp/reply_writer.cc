@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view line_end = "\r\n";
 constexpr std::size_t integer_chars_max = 20;  // -9223372036854775808
+// From here on a bulk string is worth some trouble to copy it less often.
+constexpr std::size_t long_bulk_bytes = 64 * 1024;
 // Ample: a sign, 17 digits, a point, and 7 zeros or an exponent.
 constexpr std::size_t number_chars_max = 64;
 
@@ -105,6 +107,23 @@ void ReplyWriter::integer(std::int64_t value) {
 
 void ReplyWriter::bulk(std::string_view bytes) {
   header('$', static_cast<std::int64_t>(bytes.size()));
+  rest_of_bulk(bytes);
+}
+
+void ReplyWriter::bulk(std::string&& bytes) {
+  if (bytes.size() < long_bulk_bytes || !out_.empty()) return bulk(std::string_view(bytes));
+  header('$', static_cast<std::int64_t>(bytes.size()));
+  if (bytes.capacity() - bytes.size() < out_.size() + line_end.size()) {
+    return rest_of_bulk(bytes);
+  }
+  bytes.insert(0, out_);
+  bytes += line_end;
+  out_ = std::move(bytes);
+}
+
+void ReplyWriter::rest_of_bulk(std::string_view bytes) {
+  // Or the two bytes behind a long one would double what was allocated for it.
+  if (bytes.size() >= long_bulk_bytes) out_.reserve(out_.size() + bytes.size() + line_end.size());
   out_ += bytes;
   out_ += line_end;
 }

@@ -29,6 +29,11 @@ class ReplyWriter {
   void error(std::string_view text);
   void integer(std::int64_t value);
   void bulk(std::string_view bytes);
+  // The same; a long one that comes first becomes the output itself, if it has room for what stands
+  // around it, and is not copied. Otherwise `bytes` are untouched.
+  void bulk(std::string&& bytes);
+  void bulk(const char* text) { bulk(std::string_view(text)); }
+  void bulk(const std::string& bytes) { bulk(std::string_view(bytes)); }
   void null();                // $-1 or _
   void null_array();          // *-1 or _  (an aborted EXEC)
   void number(double value);  // ,x or a bulk string; the shortest text that reads back the same
@@ -41,6 +46,7 @@ class ReplyWriter {
 
  private:
   void header(char type, std::int64_t count);
+  void rest_of_bulk(std::string_view bytes);
 
   std::string& out_;
   Version version_;

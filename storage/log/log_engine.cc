@@ -72,7 +72,7 @@ LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
       reserve_(*directory_, options_.segment_bytes),
       keydir_(hash_key, options_.cache_bytes),
       writer_(catalog_, progress_, health_, reserve_, options_.segment_bytes),
-      pending_(hash_key),
+      pending_(hash_key, options_.lasting_value_bytes),
       compactor_(
           {.catalog = catalog_,
            .keydir = keydir_,
@@ -472,13 +472,14 @@ Result<Position> LogEngine::commit(PendingWrites& writes, Visibility visibility)
   if (writes.records() == 0) return committed();
   const UnixMs clock = now();
   const Purpose purpose = writes.has_values() ? Purpose::growth : Purpose::shrinking;
-  auto placed = writer_.append(writes.frame(), writes.records(), clock, purpose);
+  auto placed =
+      writer_.append(writes.frame(), writes.last_value(), writes.records(), clock, purpose);
   if (!placed) {
     if (placed.error().code() != Code::no_space) return std::unexpected(placed.error());
     note_full_disk(placed.error());
     return fail(Code::no_space, "the disk is full: " + placed.error().message());
   }
-  written_bytes_.fetch_add(writes.frame().size(), std::memory_order_relaxed);
+  written_bytes_.fetch_add(writes.bytes(), std::memory_order_relaxed);
   progress_.newest_clock.store(clock, std::memory_order_relaxed);
   // Before the index shows any of it: who sees a removal finds committed() to cover it.
   progress_.committed.store(placed->last_lsn, std::memory_order_release);

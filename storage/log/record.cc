@@ -37,7 +37,7 @@ std::uint64_t encoded_bytes(const Record& record) {
          record.value.size();
 }
 
-void append_record(std::string& out, const Record& record) {
+void append_record_head(std::string& out, const Record& record) {
   assert(record.database < databases_count);
   assert(record.key.size() <= limits::key_bytes_max);
   assert(record.value.size() <= limits::value_bytes_max);
@@ -64,13 +64,19 @@ void append_record(std::string& out, const Record& record) {
   }
   out.append(header, static_cast<std::size_t>(end - header));
   out.append(record.key);
+}
+
+void append_record(std::string& out, const Record& record) {
+  append_record_head(out, record);
   out.append(record.value);
 }
 
 void stamp_record(char* record, std::size_t record_bytes, std::uint32_t segment_seed,
-                  std::uint64_t offset_bytes, Lsn lsn) {
+                  std::uint64_t offset_bytes, Lsn lsn, std::string_view rest) {
   const std::string_view covered(record + 4, record_bytes - 4);
-  store_le(record, crc32c(record_seed(segment_seed, offset_bytes, lsn), covered));
+  std::uint32_t crc = crc32c(record_seed(segment_seed, offset_bytes, lsn), covered);
+  if (!rest.empty()) crc = crc32c(crc, rest);
+  store_le(record, crc);
 }
 
 std::size_t appended_record_bytes(const char* record) {

@@ -53,11 +53,15 @@ std::uint64_t encoded_bytes(const Record& record);
 // Appends the record with its checksum left zero: its place is not known yet.
 void append_record(std::string& out, const Record& record);
 
-// Sets the checksum of the whole record at `record`.
-void stamp_record(char* record, std::size_t record_bytes, std::uint32_t segment_seed,
-                  std::uint64_t offset_bytes, Lsn lsn);
+// Appends all of the record but its value, which whoever writes the record has elsewhere.
+void append_record_head(std::string& out, const Record& record);
 
-// Bytes of the record that append_record wrote at `record`.
+// Sets the checksum of the record whose first `record_bytes` are at `record`, and the rest (the end
+// of its value; most often nothing) in `rest`.
+void stamp_record(char* record, std::size_t record_bytes, std::uint32_t segment_seed,
+                  std::uint64_t offset_bytes, Lsn lsn, std::string_view rest = {});
+
+// Bytes of the record that append_record or append_record_head wrote at `record`, with its value.
 std::size_t appended_record_bytes(const char* record);
 
 // The result of looking at bytes that may or may not be a record. `fault` names the rule that they

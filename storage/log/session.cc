@@ -16,18 +16,20 @@ constexpr std::size_t listed_writes_max = 8;
 
 }  // namespace
 
-PendingWrites::PendingWrites(const HashKey& hash_key) : hash_key_(hash_key) {
+PendingWrites::PendingWrites(const HashKey& hash_key, std::size_t lasting_value_bytes)
+    : hash_key_(hash_key), lasting_value_bytes_(lasting_value_bytes) {
   reset();
 }
 
 void PendingWrites::reset() {
   if (frame_.capacity() > limits::session_buffer_kept_bytes) {
-    frame_ = std::string();
+    std::string().swap(frame_);  // an assignment would keep the memory
     writes_ = {};
     changes = {};
     table_ = {};
   }
   frame_.assign(frame_header_bytes, '\0');
+  last_value_ = {};
   records_ = 0;
   values_ = 0;
   overflowed_ = false;
@@ -37,35 +39,41 @@ void PendingWrites::reset() {
   cleared_at_.fill(0);
 }
 
-bool PendingWrites::append(const Record& record) {
+bool PendingWrites::append(const Record& record, Value kind) {
   if (overflowed_ ||
-      frame_.size() + encoded_bytes(record) > limits::session_bytes_max + frame_header_bytes) {
+      end() + encoded_bytes(record) > limits::session_bytes_max + frame_header_bytes) {
     overflowed_ = true;
     return false;
   }
-  append_record(frame_, record);
+  // Only that of the last record can lie elsewhere.
+  frame_.append(std::exchange(last_value_, {}));
+  if (kind == Value::lasting && record.value.size() >= lasting_value_bytes_) {
+    append_record_head(frame_, record);
+    last_value_ = record.value;
+  } else {
+    append_record(frame_, record);
+  }
   ++records_;
   if (record.kind == RecordKind::value) ++values_;
   return true;
 }
 
-void PendingWrites::put(Key key, std::string_view value, UnixMs expire_at) {
+void PendingWrites::put(Key key, std::string_view value, UnixMs expire_at, Value kind) {
   assert(key.database < databases_count);
   assert(key.name.size() <= limits::key_bytes_max);
   assert(value.size() <= limits::value_bytes_max);
   // The format has no deadlines before 1970; they have passed either way.
   if (expire_at < 0) expire_at = 1;
-  const std::uint64_t at = frame_.size();
+  const std::uint64_t at = end();
   const Record record{.kind = RecordKind::value,
                       .database = key.database,
                       .expire_at = expire_at,
                       .key = key.name,
                       .value = value};
-  if (!append(record)) return;
+  if (!append(record, kind)) return;
   PendingWrite& write = slot_for(key);
   write.record_at = at;
-  write.prefix_bytes =
-      static_cast<std::uint32_t>(frame_.size() - at - key.name.size() - value.size());
+  write.prefix_bytes = static_cast<std::uint32_t>(end() - at - key.name.size() - value.size());
   write.value_bytes = static_cast<std::uint32_t>(value.size());
   write.number = records_ - 1;
   write.expire_at = expire_at;
@@ -74,7 +82,7 @@ void PendingWrites::put(Key key, std::string_view value, UnixMs expire_at) {
 
 void PendingWrites::remove(Key key) {
   assert(key.database < databases_count);
-  const std::uint64_t at = frame_.size();
+  const std::uint64_t at = end();
   if (!append({.kind = RecordKind::tombstone, .database = key.database, .key = key.name})) return;
   PendingWrite& write = slot_for(key);
   write.record_at = at;
@@ -162,8 +170,9 @@ std::string_view PendingWrites::key_of(const PendingWrite& write) const {
 }
 
 std::string_view PendingWrites::value_of(const PendingWrite& write) const {
-  return std::string_view(frame_).substr(write.record_at + write.prefix_bytes + write.key_bytes,
-                                         write.value_bytes);
+  const std::uint64_t at = write.record_at + write.prefix_bytes + write.key_bytes;
+  if (at == frame_.size()) return last_value_;
+  return std::string_view(frame_).substr(at, write.value_bytes);
 }
 
 Session::Session(LogEngine& engine, PendingWrites& pending, std::unique_lock<std::mutex> place)
@@ -204,6 +213,10 @@ Result<std::optional<KeyInfo>> Session::get(Key key, Access access, std::string&
 
 void Session::put(Key key, std::string_view value, UnixMs expire_at) {
   pending_.put(key, value, expire_at);
+}
+
+void Session::put_lasting(Key key, std::string_view value, UnixMs expire_at) {
+  pending_.put(key, value, expire_at, PendingWrites::Value::lasting);
 }
 
 void Session::remove(Key key) {

@@ -1,8 +1,9 @@
 // session.h - a write session of the log engine, and the pending writes it gathers.
 //
 // The records of the frame are encoded as the commands run, so that commit has only checksums to
-// add. A write that a later one of the same session supersedes stays in the frame, dead at once:
-// recovery goes by LSN like everybody else.
+// add; but the large value of the last one may stay where it is until then. A write that a later
+// one of the same session supersedes stays in the frame, dead at once: recovery goes by LSN like
+// everybody else.
 #pragma once
 
 #include <array>
@@ -44,9 +45,11 @@ struct PendingWrite {
 // the session itself reads. One object per engine is used again and again, for its memory.
 class PendingWrites {
  public:
-  explicit PendingWrites(const HashKey& hash_key);
+  // A lasting value is not copied if it has `lasting_value_bytes`.
+  PendingWrites(const HashKey& hash_key, std::size_t lasting_value_bytes);
 
-  void put(Key key, std::string_view value, UnixMs expire_at);
+  enum class Value : std::uint8_t { copied, lasting };
+  void put(Key key, std::string_view value, UnixMs expire_at, Value kind = Value::copied);
   void remove(Key key);
   void clear(Database database);
 
@@ -61,11 +64,12 @@ class PendingWrites {
   std::string_view value_of(const PendingWrite& write) const;
 
   std::uint32_t records() const { return records_; }
-  std::size_t bytes() const { return records_ == 0 ? 0 : frame_.size(); }
+  std::size_t bytes() const { return records_ == 0 ? 0 : end(); }
   bool overflowed() const { return overflowed_; }
   // Is there a value among the records? If not, they only take away.
   bool has_values() const { return values_ > 0; }
   std::string& frame() { return frame_; }
+  std::string_view last_value() const { return last_value_; }
   // The newest write of each key, in the order in which the keys were first written; those from
   // before a clear included.
   const std::vector<PendingWrite>& writes() const { return writes_; }
@@ -80,14 +84,18 @@ class PendingWrites {
   std::vector<Change> changes;
 
  private:
-  bool append(const Record& record);
+  std::uint64_t end() const { return frame_.size() + last_value_.size(); }
+  bool append(const Record& record, Value kind = Value::copied);
   PendingWrite& slot_for(Key key);
   std::uint64_t hash(Key key) const;
   bool same_key(const PendingWrite& write, Key key) const;
   void grow_table();
 
   const HashKey hash_key_;
+  const std::size_t lasting_value_bytes_;
   std::string frame_;  // room for the header, then records
+  // Borrowed: the value of the last record, when it is not in frame_; as if it stood behind that.
+  std::string_view last_value_;
   std::uint32_t records_ = 0;
   std::uint32_t values_ = 0;  // records that hold one
   bool overflowed_ = false;
@@ -107,6 +115,7 @@ class Session final : public WriteSession {
   Result<std::optional<KeyInfo>> find(Key key, Access access) override;
   Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
   void put(Key key, std::string_view value, UnixMs expire_at) override;
+  void put_lasting(Key key, std::string_view value, UnixMs expire_at) override;
   void remove(Key key) override;
   void clear(Database database) override;
   bool cleared(Database database) const override { return pending_.cleared(database); }

@@ -29,20 +29,21 @@ SegmentPtr Writer::active() const {
   return active_;
 }
 
-Result<Writer::Placed> Writer::append(std::string& frame, std::uint32_t records, UnixMs clock,
-                                      Purpose purpose) {
+Result<Writer::Placed> Writer::append(std::string& frame, std::string_view last_value,
+                                      std::uint32_t records, UnixMs clock, Purpose purpose) {
   assert(records > 0);
   assert(frame.size() >= frame_header_bytes + records * record_bytes_min);
   const Lsn first = next_lsn_;
   if (first + records > limits::lsn_max) return fail(Code::too_large, "the log is used up");
-  if (frame.size() - frame_header_bytes > limits::session_bytes_max) {
+  const std::uint64_t frame_bytes = frame.size() + last_value.size();
+  if (frame_bytes - frame_header_bytes > limits::session_bytes_max) {
     return fail(Code::too_large, "the writes of one session exceed 2 GiB");
   }
   if (auto healthy = health_.check(); !healthy) return std::unexpected(healthy.error());
   if (purpose == Purpose::growth && reserve_.released()) {
     if (auto taken = reserve_.take(); !taken) return std::unexpected(taken.error());
   }
-  if (auto room = make_room(frame.size(), clock, purpose); !room) {
+  if (auto room = make_room(frame_bytes, clock, purpose); !room) {
     return std::unexpected(room.error());
   }
 
@@ -50,20 +51,25 @@ Result<Writer::Placed> Writer::append(std::string& frame, std::uint32_t records,
   const std::uint64_t frame_offset = segment.end_bytes();
   std::size_t at = frame_header_bytes;
   for (std::uint32_t i = 0; i < records; ++i) {
-    const std::size_t bytes = appended_record_bytes(frame.data() + at);
-    stamp_record(frame.data() + at, bytes, segment.seed(), frame_offset + at, first + i);
+    const bool last = i + 1 == records;
+    const std::size_t bytes =
+        appended_record_bytes(frame.data() + at) - (last ? last_value.size() : 0);
+    stamp_record(frame.data() + at, bytes, segment.seed(), frame_offset + at, first + i,
+                 last ? last_value : std::string_view());
     at += bytes;
   }
   assert(at == frame.size());
   const FrameHeader header{
-      .payload_bytes = static_cast<std::uint32_t>(frame.size() - frame_header_bytes),
+      .payload_bytes = static_cast<std::uint32_t>(frame_bytes - frame_header_bytes),
       .records = records,
       .first_lsn = first,
       .clock = clock,
       .synced_upto = progress_.synced.load(std::memory_order_acquire)};
   encode_frame_header(frame.data(), header, segment.seed(), frame_offset);
   next_lsn_ += records;  // even if the write fails: some of it may have reached the disk
-  if (auto written = write_at_end(frame); !written) return std::unexpected(written.error());
+  if (auto written = write_at_end(frame, last_value); !written) {
+    return std::unexpected(written.error());
+  }
 
   segment.counts.add_records(records, header.payload_bytes, first, first + records - 1);
   return Placed{.segment = active_,
@@ -166,10 +172,12 @@ Result<void> Writer::grow(Segment& segment, std::uint64_t capacity_needed) {
   return {};
 }
 
-Result<void> Writer::write_at_end(std::string_view bytes) {
+Result<void> Writer::write_at_end(std::string_view bytes, std::string_view rest) {
   Segment& segment = *active_;
   const std::uint64_t offset = segment.end_bytes();
-  if (auto written = segment.file().write_at(offset, bytes); !written) {
+  auto written = segment.file().write_at(offset, bytes);
+  if (written && !rest.empty()) written = segment.file().write_at(offset + bytes.size(), rest);
+  if (!written) {
     if (auto cut = segment.file().truncate(offset); !cut) {
       health_.fail("a frame could be neither written (" + written.error().message() +
                    ") nor cut off (" + cut.error().message() + ")");
@@ -179,7 +187,7 @@ Result<void> Writer::write_at_end(std::string_view bytes) {
     }
     return written;
   }
-  segment.set_end_bytes(offset + bytes.size());
+  segment.set_end_bytes(offset + bytes.size() + rest.size());
   if (segment.end_bytes() - writeback_from_bytes_ >= limits::writeback_step_bytes) {
     segment.file().start_writeback(writeback_from_bytes_,
                                    segment.end_bytes() - writeback_from_bytes_);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "storage/log/catalog.h"
 #include "storage/log/frame.h"
@@ -50,10 +51,12 @@ class Writer {
   // LSN of the first record of the next append.
   Lsn next_lsn() const { return next_lsn_; }
 
-  // Writes `frame`: frame_header_bytes of room, then `records` records as append_record wrote them.
-  // The caller sets progress.committed and then publishes. Errors: no_space, io, read_only,
-  // too_large; nothing was written then.
-  Result<Placed> append(std::string& frame, std::uint32_t records, UnixMs clock, Purpose purpose);
+  // Writes `frame`: frame_header_bytes of room, then `records` records as append_record wrote them,
+  // then `last_value`, the value of the last of them if append_record_head wrote that. The caller
+  // sets progress.committed and then publishes. Errors: no_space, io, read_only, too_large; nothing
+  // was written then.
+  Result<Placed> append(std::string& frame, std::string_view last_value, std::uint32_t records,
+                        UnixMs clock, Purpose purpose);
 
   // Seals the active segment, if there is anything in it, and goes on in another.
   Result<void> seal_active(UnixMs clock);
@@ -82,7 +85,7 @@ class Writer {
   Result<SegmentPtr> ensure_next(Purpose purpose);
   Result<SegmentPtr> create_next(Purpose purpose);
   Result<void> grow(Segment& segment, std::uint64_t capacity_needed);
-  Result<void> write_at_end(std::string_view bytes);
+  Result<void> write_at_end(std::string_view bytes, std::string_view rest = {});
   Result<void> sync_locked(Segment& segment, Position upto);
 
   Catalog& catalog_;

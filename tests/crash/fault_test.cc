@@ -21,6 +21,7 @@ EngineOptions options_for(const std::shared_ptr<SimFs>& fs, const Workload& work
   options.directory = "/sim";
   options.segment_bytes = 400;
   options.compact_dead_percent = 50;  // compaction happens all the time
+  options.lasting_value_bytes = 24;   // frames with and without a value of their own
   options.cache_bytes = 0;
   options.fs = fs;
   options.clock = [clock = workload.clock()] { return *clock; };

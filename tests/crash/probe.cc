@@ -45,6 +45,7 @@ int main(int argc, char** argv) {
   options.directory = argv[1];
   options.segment_bytes = 400;
   options.compact_dead_percent = 50;  // compaction happens all the time
+  options.lasting_value_bytes = 24;   // frames with and without a value of their own
   options.cache_bytes = 0;
   options.clock = [clock = workload.clock()] { return *clock; };
 

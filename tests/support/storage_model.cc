@@ -94,7 +94,7 @@ bool Workload::commit(Engine& engine, const std::vector<ModelOperation>& operati
     const Key key{model_key.first, model_key.second};
     switch (operation.kind) {
       case Kind::put:
-        (*session)->put(key, operation.value.value, operation.value.expire_at);
+        (*session)->put_lasting(key, operation.value.value, operation.value.expire_at);
         after[model_key] = operation.value;
         break;
       case Kind::remove:

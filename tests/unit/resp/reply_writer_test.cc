@@ -74,6 +74,27 @@ TEST_CASE("replies that both protocols share") {
   check_same([](ReplyWriter& w) { w.array(1000000); }, "*1000000\r\n");
 }
 
+TEST_CASE("a long value becomes the reply in its own memory, if that has room and comes first") {
+  for (const bool has_room : {false, true}) {
+    for (const std::string& before : {""s, "+OK\r\n"s}) {
+      CAPTURE(has_room);
+      CAPTURE(before);
+      std::string value(1'000'000, 'x');
+      if (has_room) value.reserve(value.size() + 64);
+      const char* const memory = value.data();
+      const bool fits = value.capacity() >= value.size() + 12;
+      std::string out = before;
+      ReplyWriter writer(out, Version::resp2);
+      writer.bulk(std::move(value));
+      writer.ok();
+      const bool right =
+          out == before + "$1000000\r\n" + std::string(1'000'000, 'x') + "\r\n+OK\r\n";
+      CHECK(right);
+      CHECK((out.data() == memory) == (fits && before.empty()));
+    }
+  }
+}
+
 TEST_CASE("replies that RESP3 has types for") {
   check_both([](ReplyWriter& w) { w.null(); }, "$-1\r\n", "_\r\n");
   check_both([](ReplyWriter& w) { w.null_array(); }, "*-1\r\n", "_\r\n");

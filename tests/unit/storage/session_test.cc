@@ -1,9 +1,11 @@
 // session_test.cc - what a write session sees, and what others see of it.
 #include <map>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "storage/limits.h"
 #include "tests/support/seed.h"
@@ -60,6 +62,50 @@ TEST_CASE("a session that is dropped leaves nothing behind") {
   auto committed = (*session)->commit();
   REQUIRE(committed);
   CHECK(*committed == 0);
+}
+
+TEST_CASE("a value that is put to last is as one that was copied") {
+  const std::uint64_t seed = test_seed("lasting values");
+  std::mt19937_64 random(seed);
+  const TestDisk disk;
+  auto options = disk.options();
+  options.lasting_value_bytes = 100;
+  std::map<std::string, std::string> model;
+  for (int round = 0; round < 20; ++round) {
+    CAPTURE(round);
+    auto engine = must_open(options);
+    for (const auto& [key, value] : model) REQUIRE(get(*engine, key) == value);
+    for (int commit = 0; commit < 20; ++commit) {
+      auto session = engine->begin();
+      REQUIRE(session);
+      std::map<std::string, std::string> after = model;
+      std::vector<std::unique_ptr<const std::string>> lasting;
+      for (std::uint64_t i = random() % 6; i > 0; --i) {
+        const std::string key(1, static_cast<char>('a' + random() % 5));
+        if (random() % 5 == 0) {
+          (*session)->remove({0, key});
+          after.erase(key);
+          continue;
+        }
+        const std::string value(random() % 200, static_cast<char>('a' + random() % 26));
+        if (random() % 3 == 0) {
+          (*session)->put({0, key}, value, never);
+        } else {
+          lasting.push_back(std::make_unique<const std::string>(value));
+          (*session)->put_lasting({0, key}, *lasting.back(), never);
+        }
+        after[key] = value;
+        REQUIRE(get(**session, key) == value);
+      }
+      for (const auto& [key, value] : after) REQUIRE(get(**session, key) == value);
+      if (random() % 4 == 0) continue;  // dropped
+      REQUIRE((*session)->commit());
+      model = std::move(after);
+      session->reset();
+      for (const auto& [key, value] : model) REQUIRE(get(*engine, key) == value);
+    }
+    settle(*engine);
+  }
 }
 
 TEST_CASE("a session can be used again after its commit") {
