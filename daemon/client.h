@@ -32,8 +32,8 @@ struct User;
 // The part of a client that other threads read. Any thread.
 struct ClientShared {
   const std::uint64_t id;
-  const std::string address;        // "ip:port" of the peer
-  const std::string local_address;  // "ip:port" of our end
+  const std::string address;        // "ip:port" of the peer; "path:0" of a unix socket
+  const std::string local_address;  // the same of our end
   const int fd;
   const std::int64_t connected_at_ms;
 
@@ -58,6 +58,7 @@ struct ClientShared {
   static constexpr unsigned broadcast_flag = 1u << 2;
   static constexpr unsigned no_evict_flag = 1u << 3;
   static constexpr unsigned no_touch_flag = 1u << 4;
+  static constexpr unsigned unix_socket_flag = 1u << 5;
   std::atomic<unsigned> flags{0};
   bool has(unsigned flag) const noexcept {
     return (flags.load(std::memory_order_relaxed) & flag) != 0;

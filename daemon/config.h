@@ -50,8 +50,10 @@ struct OneShot {
 };
 
 struct Config {
-  SocketAddress addr;     // port 0: with tls_port none, else any free one
-  unsigned tls_port = 0;  // of the same host; 0: no TLS
+  SocketAddress addr;                // port 0: with tls_port or unixsocket none, else any free one
+  std::filesystem::path unixsocket;  // empty: none
+  unsigned unixsocketperm = 0;       // its permissions; 0: what the umask leaves
+  unsigned tls_port = 0;             // of the same host; 0: no TLS
   tls::ServerOptions tls;
   std::string engine;  // empty: the one that wrote the directory, else "kvs"
   std::filesystem::path dir = ".";
@@ -120,9 +122,9 @@ Result<void> check_usable(const Config& config);
 // Parses "IP:PORT" or "[IPv6]:PORT"; nullopt for anything else, host names included.
 std::optional<SocketAddress> parse_socket_address(std::string_view text);
 
-// Is there a port without TLS?
+// Is there a port without TLS? Port 0 is one only if there would be nothing else to listen on.
 inline bool has_plain_port(const Config& config) {
-  return config.addr.port != 0 || config.tls_port == 0;
+  return config.addr.port != 0 || (config.tls_port == 0 && config.unixsocket.empty());
 }
 // The text of an address with another port.
 std::string with_port(const SocketAddress& address, std::uint16_t port);

@@ -106,6 +106,30 @@ struct Address {
   static std::string show(const Config& config) { return config.addr.text; }
 };
 
+struct UnixSocketPath {
+  static SetResult set(Config& config, std::string_view value) {
+    if (value.find('\0') != value.npos) return expected("a path", value);
+    config.unixsocket = value;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) { return config.unixsocket.string(); }
+};
+
+struct FileMode {
+  static SetResult set(Config& config, std::string_view value) {
+    unsigned mode = 0;
+    const auto parsed = std::from_chars(value.data(), value.data() + value.size(), mode, 8);
+    if (parsed.ec != std::errc() || parsed.ptr != value.data() + value.size() || mode > 0777) {
+      return expected("an octal number up to 777", value);
+    }
+    config.unixsocketperm = mode;
+    return std::nullopt;
+  }
+  static std::string show(const Config& config) {
+    return fmt::format("{:o}", config.unixsocketperm);
+  }
+};
+
 struct EngineName {
   static SetResult set(Config& config, std::string_view value) {
     // A whole word of the list, whatever separates its words.
@@ -378,8 +402,12 @@ constexpr std::string_view running_group = "Running";
 constexpr std::array options{
     row<Address>(
         "addr", "IP:PORT", network_group,
-        "Listen on this address; IPv6 as [::1]:4000. Port 0: none if there is a tls-port, else "
-        "any free one, see the log."),
+        "Listen on this address; IPv6 as [::1]:4000. Port 0: none if there is a tls-port or a "
+        "unixsocket, else any free one, see the log."),
+    row<UnixSocketPath>("unixsocket", "PATH", network_group,
+                        "Listen on this path, too, for clients of this machine; no TLS."),
+    row<FileMode>("unixsocketperm", "MODE", network_group,
+                  "Permissions of that path, octal as for chmod; 0: what the umask leaves."),
     row<Count<&Config::tcp_backlog, 1, 65535>>(
         "tcp-backlog", "N", network_group, "Connections that may wait to be accepted, per thread."),
     row<Seconds<&Config::tcp_keepalive>>(

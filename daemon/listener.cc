@@ -4,10 +4,12 @@
 #include <cassert>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstring>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <utility>
 
@@ -73,6 +75,16 @@ Result<int> bind_socket(const SocketAddress& address, Sharing sharing) {
   return fd;
 }
 
+// `size`: of what is in use of `storage`.
+std::string path_of(const sockaddr_storage& storage, socklen_t size) {
+  sockaddr_un address;
+  std::memcpy(&address, &storage, sizeof address);
+  constexpr std::size_t path_at = offsetof(sockaddr_un, sun_path);
+  std::string path(address.sun_path, size > path_at ? size - path_at : 0);
+  if (!path.empty() && path[0] == '\0') path[0] = '@';  // a name of the abstract namespace
+  return path.substr(0, path.find('\0'));
+}
+
 std::string to_text(const sockaddr_storage& storage) {
   char text[INET6_ADDRSTRLEN] = "?";
   if (storage.ss_family == AF_INET6) {
@@ -132,6 +144,13 @@ std::uint16_t Listener::port_of(int fd) {
   return ntohs(in4.sin_port);
 }
 
+std::string Listener::address_of(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return "?";
+  return storage.ss_family == AF_UNIX ? path_of(storage, size) : to_text(storage);
+}
+
 Listener::Listener(uv::Loop& loop, int fd, Accepted accepted)
     : fd_(fd),
       reserve_fd_(open_reserve()),
@@ -171,7 +190,12 @@ void Listener::accept_some() {
     sockaddr_storage local{};
     size = sizeof local;
     ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size);
-    accepted_({fd, to_text(peer), to_text(local), is_loopback(peer)});
+    if (local.ss_family == AF_UNIX) {
+      const std::string path = path_of(local, size) + ":0";  // as Redis names both ends
+      accepted_({fd, path, path, true, true});
+    } else {
+      accepted_({fd, to_text(peer), to_text(local), is_loopback(peer), false});
+    }
   }
 }
 

@@ -1,4 +1,5 @@
-// listener.h - a listening socket on a loop: one per worker, all on one address (SO_REUSEPORT).
+// listener.h - a listening socket on a loop: one per worker, all on one address (SO_REUSEPORT); one
+// alone where it has a path (unix_socket.h) or was passed by the service manager (activation.h).
 //
 // The kernel spreads few connections unevenly over the sockets (with two loops and four connections
 // often three and one), so an accepted socket is not tied to the loop that accepted it: whoever is
@@ -23,9 +24,10 @@ namespace kvs::daemon {
 // A connection as accept(2) returned it.
 struct AcceptedSocket {
   int fd;
-  std::string peer;   // "ip:port"
-  std::string local;  // "ip:port"
+  std::string peer;   // "ip:port", or "path:0"
+  std::string local;  // the same
   bool loopback;      // the peer is on this machine
+  bool has_path;      // it came by a path
 };
 
 class Listener {
@@ -42,6 +44,8 @@ class Listener {
   static Result<void> probe(const SocketAddress& address);
   // The port that a descriptor of open() is bound to.
   static std::uint16_t port_of(int fd);
+  // What a listening descriptor is bound to, for messages: "ip:port", or a path.
+  static std::string address_of(int fd);
 
   // Starts watching; owns `fd`.
   Listener(uv::Loop& loop, int fd, Accepted accepted);

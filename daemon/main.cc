@@ -20,6 +20,7 @@
 
 #include "daemon/acl/accounts.h"
 #include "daemon/acl/user_list.h"
+#include "daemon/activation.h"
 #include "daemon/backups.h"
 #include "daemon/client_registry.h"
 #include "daemon/command_table.h"
@@ -39,6 +40,7 @@
 #include "daemon/operations.h"
 #include "daemon/server.h"
 #include "daemon/settings.h"
+#include "daemon/unix_socket.h"
 #include "daemon/watches.h"
 #include "protocol/file_reads/file_reads.h"
 #include "protocol/uv/handle.h"
@@ -141,10 +143,10 @@ class Signal {
 // connections queue in the kernel meanwhile, and small directories are never seen loading.
 constexpr std::chrono::milliseconds unseen_load_time{200};
 
-// Serves until a signal. `status`, `stop_loading` and `expired_keys` are those that `engine` was
-// prepared with.
-int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_source& stop_loading,
-          ExpiredKeys& expired_keys) {
+// Serves until a signal, also on the sockets that were `passed`. `status`, `stop_loading` and
+// `expired_keys` are those that `engine` was prepared with.
+int serve(const Config& config, const std::vector<PassedSocket>& passed, Engine& engine,
+          LoadStatus& status, std::stop_source& stop_loading, ExpiredKeys& expired_keys) {
   const unsigned workers = worker_count(config);
   const CommandTable commands(
       {string_commands(),        counter_commands(),     generic_commands(),     expiry_commands(),
@@ -179,15 +181,35 @@ int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_so
   Maintenance maintenance(loop, services, turn);
   Server server(services, turn, workers);
   std::vector<std::string> addresses;
-  if (has_plain_port(config)) {
+  for (const PassedSocket& socket : passed) {
+    const bool encrypted = socket.name == "tls";
+    if (encrypted && config.tls_port == 0) {
+      return fail_start({Code::invalid,
+                         "the service manager has passed a socket named 'tls', but "
+                         "there is no tls-port"});
+    }
+    server.listen(socket.fd, encrypted ? Server::Encryption::tls : Server::Encryption::none);
+    addresses.push_back(socket.address + (encrypted ? " (TLS, passed)" : " (passed)"));
+  }
+  // What is passed takes the place of the options' ports.
+  const bool own_ports = passed.empty();
+  if (own_ports && has_plain_port(config)) {
     const auto port = server.listen(config.addr, Server::Encryption::none);
     if (!port) return fail_start(port.error());
     addresses.push_back(with_port(config.addr, *port));
   }
-  if (config.tls_port != 0) {
+  if (own_ports && config.tls_port != 0) {
     const auto port = server.listen(tls_address(config), Server::Encryption::tls);
     if (!port) return fail_start(port.error());
     addresses.push_back(with_port(config.addr, *port) + " (TLS)");
+  }
+  std::optional<UnixSocket> path;  // until everything has ended
+  if (!config.unixsocket.empty()) {
+    auto opened = UnixSocket::open(config.unixsocket, config.unixsocketperm, config.tcp_backlog);
+    if (!opened) return fail_start(opened.error());
+    path.emplace(std::move(*opened));
+    server.listen(path->fd(), Server::Encryption::none);
+    addresses.push_back(config.unixsocket.string());
   }
 
   // Clients can connect from here on; whoever is answered finds this line in the log.
@@ -257,6 +279,16 @@ int serve(const Config& config, Engine& engine, LoadStatus& status, std::stop_so
   return exit_code;
 }
 
+Result<void> check_addresses_free(const Config& config, const std::vector<PassedSocket>& passed) {
+  if (passed.empty() && config.addr.port != 0) {
+    if (auto free = Listener::probe(config.addr); !free) return free;
+  }
+  if (passed.empty() && config.tls_port != 0) {
+    if (auto free = Listener::probe(tls_address(config)); !free) return free;
+  }
+  return config.unixsocket.empty() ? Result<void>() : UnixSocket::probe(config.unixsocket);
+}
+
 int run(int argc, char** argv) {
   const ParseOutcome parsed = parse_config(argc, argv);
   if (!parsed.config) return parsed.exit_code;
@@ -277,12 +309,9 @@ int run(int argc, char** argv) {
   raise_descriptor_limit(config);
 
   // Before the directory is touched: a second server must find out without side effects.
-  if (config.addr.port != 0) {
-    if (auto free = Listener::probe(config.addr); !free) return fail_start(free.error());
-  }
-  if (config.tls_port != 0) {
-    if (auto free = Listener::probe(tls_address(config)); !free) return fail_start(free.error());
-  }
+  const auto passed = passed_sockets();
+  if (!passed) return fail_start(passed.error());
+  if (auto free = check_addresses_free(config, *passed); !free) return fail_start(free.error());
   LoadStatus status;
   std::stop_source stop_loading;
   EngineOptions options = engine_options(config);
@@ -292,7 +321,7 @@ int run(int argc, char** argv) {
   options.stop_loading = stop_loading.get_token();
   auto engine = prepare_engine(config.engine, std::move(options));
   if (!engine) return fail_start(engine.error());
-  const int exit_code = serve(config, **engine, status, stop_loading, expired_keys);
+  const int exit_code = serve(config, *passed, **engine, status, stop_loading, expired_keys);
   if (status.loading()) {
     // Nothing has been changed, so there is nothing to close.
     if (exit_code == EXIT_SUCCESS) log_info("stopped before the data was read; bye");

@@ -62,6 +62,13 @@ Result<std::uint16_t> Server::listen(const SocketAddress& address, Encryption en
   return chosen.port;
 }
 
+void Server::listen(int fd, Encryption encryption) {
+  Worker& here = *workers_[next_listener_++ % workers_.size()];
+  here.listen(fd, [this, encryption, &here](AcceptedSocket socket) {
+    admit(std::move(socket), encryption, here);
+  });
+}
+
 void Server::start() {
   running_.store(workers_.size());
   for (const auto& worker : workers_) {
@@ -100,6 +107,7 @@ void Server::admit(AcceptedSocket socket, Encryption encryption, Worker& here) {
   }
   auto shared = std::make_shared<ClientShared>(services_.clients.next_id(), std::move(socket.peer),
                                                std::move(socket.local), socket.fd, wall_clock_ms());
+  if (socket.has_path) shared->set(ClientShared::unix_socket_flag);
   least->adopt(socket.fd, std::move(shared), plain ? nullptr : settings.tls.context());
 }
 

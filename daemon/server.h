@@ -28,6 +28,9 @@ class Server {
   // the kernel chooses when that of `address` is 0. Errors: busy, io.
   Result<std::uint16_t> listen(const SocketAddress& address, Encryption encryption);
 
+  // Serves a socket that listens already: one of a path, or that was passed; owns `fd`.
+  void listen(int fd, Encryption encryption);
+
   // Starts the worker threads.
   void start();
   // Stops accepting, lets every connection finish what it has begun, ends the threads, and calls
@@ -41,6 +44,7 @@ class Server {
 
   Services& services_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::size_t next_listener_ = 0;  // the worker that accepts for the next single socket
   std::atomic<std::size_t> running_{0};
   std::function<void()> stopped_;
 };

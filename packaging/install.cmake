@@ -15,6 +15,10 @@ set(unit_file "${prefix}/lib/systemd/system/kvs.service")
 message(STATUS "Installing: $ENV{DESTDIR}${unit_file}")
 file(WRITE "$ENV{DESTDIR}${unit_file}" "${unit}")
 
+# What an operator may add to it.
+file(INSTALL "${KVS_PACKAGING_DIR}/systemd/kvs.socket" DESTINATION "${prefix}/lib/systemd/system")
+file(INSTALL "${KVS_PACKAGING_DIR}/systemd/no-network.conf" DESTINATION "${prefix}/share/doc/kvs")
+
 # The config belongs to the operator once it is there.
 if(EXISTS "$ENV{DESTDIR}${etc}/kvs/kvs.conf")
   message(STATUS "Keeping: $ENV{DESTDIR}${etc}/kvs/kvs.conf")

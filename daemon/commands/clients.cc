@@ -74,6 +74,7 @@ std::string describe(ClientShared& client, UnixMs now) {
   if (queued >= 0) flags += 'x';
   if (client.has(ClientShared::tracking_flag)) flags += 't';
   if (client.has(ClientShared::broadcast_flag)) flags += 'B';
+  if (client.has(ClientShared::unix_socket_flag)) flags += 'U';
   if (client.has(ClientShared::no_evict_flag)) flags += 'e';
   if (client.has(ClientShared::no_touch_flag)) flags += 'T';
   text("flags", flags.empty() ? "N" : flags);

@@ -106,13 +106,15 @@ void report_server(Context& context, Report& report) {
   const Config& config = services.config;
   report.field("tcp_port", has_plain_port(config) ? config.addr.port : config.tls_port);
   int listeners = 0;
-  const auto listener = [&](std::string_view name, unsigned port) {
-    report.field("listener" + std::to_string(listeners++), "name=" + std::string(name) +
-                                                               ",bind=" + config.addr.host +
-                                                               ",port=" + std::to_string(port));
+  const auto listener = [&](const std::string& what) {
+    report.field("listener" + std::to_string(listeners++), what);
   };
-  if (has_plain_port(config)) listener("tcp", config.addr.port);
-  if (config.tls_port != 0) listener("tls", config.tls_port);
+  const auto on_port = [&](const std::string& name, unsigned port) {
+    listener("name=" + name + ",bind=" + config.addr.host + ",port=" + std::to_string(port));
+  };
+  if (has_plain_port(config)) on_port("tcp", config.addr.port);
+  if (!config.unixsocket.empty()) listener("name=unix,bind=" + config.unixsocket.string());
+  if (config.tls_port != 0) on_port("tls", config.tls_port);
   report.field("server_time_usec", std::chrono::duration_cast<std::chrono::microseconds>(
                                        std::chrono::system_clock::now().time_since_epoch())
                                        .count());

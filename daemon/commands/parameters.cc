@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <climits>
+#include <fmt/format.h>
 
 #include "daemon/acl/accounts.h"
 #include "daemon/commands/arguments.h"
@@ -64,7 +65,6 @@ constexpr auto constants = std::to_array<Constant>({
     {"save", ""},
     {"tls-cluster", "no"},
     {"tls-replication", "no"},
-    {"unixsocket", "", Constant::Set::never},
 });
 
 std::unexpected<std::string> wrong(std::string why) {
@@ -355,6 +355,9 @@ constexpr auto parameters = std::to_array<Parameter>({
     {"tracking-table-max-keys", get_setting<&Settings::tracking_table_max_keys>,
      parse_count<&Settings::tracking_table_max_keys>},
     {"timeout", get_setting<&Settings::timeout_seconds>, parse_timeout},
+    {"unixsocket", [](const Services& s) { return s.config.unixsocket.string(); }},
+    {"unixsocketperm",
+     [](const Services& s) { return fmt::format("{:o}", s.config.unixsocketperm); }},
 });
 
 // The rules and certificates of TLS: options as the command line has them, which take effect for

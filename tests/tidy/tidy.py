@@ -96,7 +96,7 @@ BANNED = [
           "|copy_file_range|pread|preadv2?|renameat2?|unlinkat|openat|flock"),
      FILE_HOMES + USER_FILE_HOMES + ("protocol/file_reads/pool_reads.cc",), FS, EVERYWHERE),
     (global_call("open|creat|rename|unlink|truncate|mkdir|remove"),
-     FILE_HOMES + USER_FILE_HOMES + ("daemon/listener.cc",), FS, EVERYWHERE),
+     FILE_HOMES + USER_FILE_HOMES + ("daemon/listener.cc", "daemon/unix_socket.cc"), FS, EVERYWHERE),
     (r"std::filesystem::(?:rename|remove|remove_all|create_director(?:y|ies)|resize_file|copy)\b",
      FILE_HOMES, FS, EVERYWHERE),
     (r"std::o?fstream\b|\bfopen\s*\(", (), FS, EVERYWHERE),
