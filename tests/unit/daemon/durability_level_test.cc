@@ -156,6 +156,29 @@ TEST_CASE("the strongest wish holds, and the policy where nobody has one") {
   }
 }
 
+TEST_CASE("a reply that may rest on a swap waits for that swap, whatever keys it has found") {
+  TestServer server(with(SyncPolicy::always));
+  TestClient client(server);
+  const auto needs = [&client](std::string_view line) {
+    client(line);
+    return client.position();
+  };
+  client("SET old 1");
+  const Position old = server.services.engine.committed();
+  REQUIRE(server.services.engine.sync());
+  CHECK(needs("GET old") == old);
+  client("SELECT 1");
+  const Position swapped = needs("SWAPDB 0 1");
+  CHECK(swapped > old);
+  CHECK(needs("GET old") == swapped);
+  CHECK(client.ran_inline());
+  CHECK(needs("PING") == 0);
+  client("SELECT 0");
+  CHECK(needs("GET old") == swapped);
+  client("CLIENT DURABILITY kernel");
+  CHECK(needs("GET old") == 0);
+}
+
 TEST_CASE("a transaction waits if one of its members would") {
   TestServer server(with(SyncPolicy::always, "k: kernel"));
   TestClient client(server);
