@@ -57,7 +57,8 @@ std::string json_of(const CheckReport& report) {
   }
   return fmt::format(
       R"({{"verdict":{},"refusal":{},"segments":{},"bytes":{},"frames":{},"values":{},)"
-      R"("tombstones":{},"clears":{},"swaps":{},"keys":{},"live_bytes":{},"dead_bytes":{},"last_lsn":{},)"
+      R"("tombstones":{},"clears":{},"swaps":{},"keys":{},"live_bytes":{},"dead_bytes":{},)"
+      R"("last_lsn":{},)"
       R"("hints":{},"unusable_hints":{},"torn_file":{},"torn_offset":{},"torn_bytes":{},)"
       R"("leftover_files":{},)"
       R"("damages_count":{},"damages":[{}]}})",

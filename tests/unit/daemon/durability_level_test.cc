@@ -11,7 +11,9 @@
 #include <doctest/doctest.h>
 
 #include "daemon/commands/config_rewrite.h"
+#include "storage/options.h"
 #include "tests/support/seed.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/daemon/harness.h"
 
 namespace kvs::daemon::test {
@@ -157,7 +159,13 @@ TEST_CASE("the strongest wish holds, and the policy where nobody has one") {
 }
 
 TEST_CASE("a reply that may rest on a swap waits for that swap, whatever keys it has found") {
-  TestServer server(with(SyncPolicy::always));
+  // The engine in memory copies what it exchanges, and a copy is a new record.
+  const kvs::test::TempDir directory;
+  EngineOptions options;
+  options.directory = directory.path();
+  auto engine = open_engine("kvs", options);
+  REQUIRE(engine);
+  TestServer server(with(SyncPolicy::always), *std::move(engine));
   TestClient client(server);
   const auto needs = [&client](std::string_view line) {
     client(line);
