@@ -222,6 +222,7 @@ bool take_hint_record(std::string_view& chunk, const HintHeader& header, Segment
   if (key_bytes > chunk.size()) return false;
   record.key = chunk.substr(0, static_cast<std::size_t>(key_bytes));
   chunk.remove_prefix(static_cast<std::size_t>(key_bytes));
+  // 4, now that the key is there
   if (record.kind == RecordKind::swap && !fits_swap(record.database, record.key)) return false;
   // 7
   if (offset_step > header.segment_bytes) return false;
