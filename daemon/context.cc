@@ -34,6 +34,12 @@ void note(Context::Keys& keys, const Engine& engine, const Result<std::optional<
   }
 }
 
+// Does `command` look at the keys several times, at each of which it should find them as at the
+// others? Those that name one key look once.
+bool looks_often(const Command& command) {
+  return command.has(reads) && (command.keys.first == 0 || command.keys.first != command.keys.last);
+}
+
 }  // namespace
 
 Result<std::optional<KeyInfo>> Context::find(std::string_view key) {
@@ -128,9 +134,27 @@ void Context::clear(Database database) {
   assert(keys_.session != nullptr);
   depends_on_everything();
   keys_.session->clear(database);
-  if (keys_.changed != nullptr && services.operations.tracking.anyone()) {
-    keys_.changed->push_back({{}, client.shared->id, true});
+  note_that_everything_changed();
+}
+
+void Context::swap(Database first, Database second) {
+  // As Redis: a key that neither has stays as it was, and any other has changed.
+  for (const Database database : {first, second}) {
+    for (const std::string& name : services.watches.watched_in(database)) {
+      const auto here = find(first, name);
+      const auto there = find(second, name);
+      if (!here || *here || !there || *there) services.watches.touch({database, name});
+    }
   }
+  assert(keys_.session != nullptr);
+  depends_on_everything();
+  keys_.session->swap(first, second);
+  note_that_everything_changed();
+}
+
+void Context::note_that_everything_changed() {
+  if (keys_.changed == nullptr || !services.operations.tracking.anyone()) return;
+  keys_.changed->push_back({{}, client.shared->id, true});
 }
 
 bool Context::can_write() const {
@@ -164,7 +188,13 @@ void Context::run_handler(const Command& command, Args args, resp::ReplyWriter& 
   if (client.tracking.on) remember_keys(command, args);
   keys_.asked = client.durability;
   const auto began = std::chrono::steady_clock::now();
-  command.handler(*this, args, reply);
+  if (keys_.session == nullptr && looks_often(command)) {
+    const Position swapped = services.engine.swapped();
+    command.handler(*this, args, reply);
+    if (services.engine.swapped() != swapped) keys_.would_block = true;
+  } else {
+    command.handler(*this, args, reply);
+  }
   if (keys_.would_block) return;  // it will run again
   const std::chrono::nanoseconds took = std::chrono::steady_clock::now() - began;
   keys_.ran = true;

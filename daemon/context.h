@@ -78,6 +78,7 @@ class Context {
   void remove(std::string_view key);
   void remove(Database database, std::string_view key);
   void clear(Database database);
+  void swap(Database first, Database second);
   // For commands that only would like to write: false when there is no session, or no room for more
   // on the disk.
   bool can_write() const;
@@ -133,6 +134,7 @@ class Context {
   void depends_on_everything();
   void depends_on(std::string_view name);
   bool has_pending_writes() const;
+  void note_that_everything_changed();
   void notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key);
   void notify_if_new(Key key);
   void note_put(Key key);

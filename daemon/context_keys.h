@@ -36,7 +36,9 @@ struct Context::Keys {
   Position position = 0;
   Durability durability = Durability::kernel;
   Durability asked = Durability::unsaid;  // by the command that runs, or its connection
-  bool would_block = false;               // a read was refused: run the command on the pool
+  // Run the command again: on the pool, when a read was refused; with a session, when two databases
+  // were exchanged while it looked at several keys.
+  bool would_block = false;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
 };

@@ -183,11 +183,13 @@ bool can_do_without_session(const Client& client, const Request& request) {
 void vouch(const Services& services, Client& client, std::size_t begin, const Context::Keys& keys,
            Position& position) {
   if (keys.durability != Durability::sync) return;
-  if (services.sync_turn.failed() && keys.position > services.engine.synced()) {
+  // Old keys may be seen where a swap of databases has only just brought them.
+  const Position needed = std::max(keys.position, services.engine.swapped());
+  if (services.sync_turn.failed() && needed > services.engine.synced()) {
     client.output.resize(begin);
     return resp::ReplyWriter(client.output, client.version).error(texts::sync_failed);
   }
-  position = std::max(position, keys.position);
+  position = std::max(position, needed);
 }
 
 void forgo_reply(Client& client, std::size_t begin) {
@@ -297,7 +299,15 @@ class BatchRun {
     keys.session = session_.get();
     keys.read_ahead = &entry.read_ahead;
     keys.outbox = &outbox_;
+    const std::size_t outgoing = outbox_.size();
     execute(services_, client, request, keys, now_);
+    if (keys.would_block) {
+      client.output.resize(before);
+      outbox_.erase(outbox_.begin() + static_cast<std::ptrdiff_t>(outgoing), outbox_.end());
+      // Beside a session nobody exchanges databases, and without one nobody else can write either.
+      (void)open_session();
+      return run_request(entry, request);
+    }
     forget_caching(client, request);
     if (session_ == nullptr) deliver(services_, outbox_, Outcome::committed);
     if (!wants_reply(client)) {

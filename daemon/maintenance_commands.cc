@@ -57,22 +57,24 @@ std::string json_of(const CheckReport& report) {
   }
   return fmt::format(
       R"({{"verdict":{},"refusal":{},"segments":{},"bytes":{},"frames":{},"values":{},)"
-      R"("tombstones":{},"clears":{},"keys":{},"live_bytes":{},"dead_bytes":{},"last_lsn":{},)"
+      R"("tombstones":{},"clears":{},"swaps":{},"keys":{},"live_bytes":{},"dead_bytes":{},)"
+      R"("last_lsn":{},)"
       R"("hints":{},"unusable_hints":{},"torn_file":{},"torn_offset":{},"torn_bytes":{},)"
       R"("leftover_files":{},)"
       R"("damages_count":{},"damages":[{}]}})",
       json_string(word_of(report.verdict)), json_string(report.refusal), report.segments,
-      report.bytes, report.frames, report.values, report.tombstones, report.clears, report.keys,
-      report.live_bytes, report.dead_bytes, report.last_lsn, report.hints,
+      report.bytes, report.frames, report.values, report.tombstones, report.clears, report.swaps,
+      report.keys, report.live_bytes, report.dead_bytes, report.last_lsn, report.hints,
       report.unusable_hints.size(), json_string(report.torn_file), report.torn_offset_bytes,
       report.torn_bytes, report.leftover_files, report.damages_count, damages);
 }
 
 void print_report(const std::string& path, const CheckReport& report) {
   fmt::print("{}: {}\n", path, word_of(report.verdict));
-  fmt::print("{} segments, {} bytes; {} frames with {} values, {} tombstones, {} clears\n",
-             report.segments, report.bytes, report.frames, report.values, report.tombstones,
-             report.clears);
+  fmt::print(
+      "{} segments, {} bytes; {} frames with {} values, {} tombstones, {} clears, {} swaps\n",
+      report.segments, report.bytes, report.frames, report.values, report.tombstones, report.clears,
+      report.swaps);
   if (report.verdict != Verdict::corrupt) {
     fmt::print("{} keys, {} bytes live, {} bytes dead, last LSN {}\n", report.keys,
                report.live_bytes, report.dead_bytes, report.last_lsn);

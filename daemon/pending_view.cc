@@ -16,6 +16,7 @@ std::optional<KeyInfo> found(const Result<std::optional<KeyInfo>>& result) {
 
 std::optional<KeyInfo> PendingView::committed(Key key) const {
   if (session_.cleared(key.database)) return std::nullopt;
+  key.database = session_.committed_as(key.database);
   return found(engine_.find(key, Access::may_block));
 }
 
@@ -33,8 +34,8 @@ std::vector<std::string> PendingView::created(Database database) const {
 }
 
 DatabaseStats PendingView::stats(Database database) const {
-  DatabaseStats stats =
-      session_.cleared(database) ? DatabaseStats{} : engine_.database_stats(database);
+  DatabaseStats stats;
+  if (!session_.cleared(database)) stats = engine_.database_stats(session_.committed_as(database));
   session_.visit_pending(database, [&](std::string_view name) {
     const auto before = committed({database, name});
     const auto after = now({database, name});
@@ -54,7 +55,8 @@ Result<std::uint64_t> PendingView::scan(Database database, std::uint64_t cursor,
     }
   }
   if (session_.cleared(database)) return std::uint64_t{0};
-  return engine_.scan(database, cursor, count, [&](std::string_view name, const KeyInfo&) {
+  const Database there = session_.committed_as(database);
+  return engine_.scan(there, cursor, count, [&](std::string_view name, const KeyInfo&) {
     if (const auto info = now({database, name})) visit(name, *info);
   });
 }
@@ -69,7 +71,7 @@ Result<std::optional<std::string>> PendingView::random_key(Database database) co
   // A removed key may be drawn; when most are removed, the scan finds one of the others.
   constexpr int draws_max = 100;
   for (int i = 0; i < draws_max && !session_.cleared(database); ++i) {
-    auto drawn = engine_.random_key(database);
+    auto drawn = engine_.random_key(session_.committed_as(database));
     if (!drawn) return drawn;
     if (!*drawn) break;
     if (now({database, **drawn})) return drawn;

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <charconv>
 #include <limits>
+#include <lzf.h>
 
 #include <isa-l/crc64.h>
 
@@ -89,6 +90,23 @@ bool append_integer(std::string& out, std::string_view value) {
   if (fits(std::numeric_limits<std::int16_t>())) return append(encoded_int16, 2);
   if (fits(std::numeric_limits<std::int32_t>())) return append(encoded_int32, 4);
   return false;
+}
+
+// Writes `value` compressed, if it is long enough for Redis to try, and that saves as much as Redis
+// asks for.
+bool append_compressed(std::string& out, std::string_view value) {
+  constexpr std::size_t tried_from_bytes = 21;
+  constexpr std::size_t saved_bytes_min = 4;
+  if (value.size() < tried_from_bytes) return false;
+  std::string compressed(value.size() - saved_bytes_min, '\0');
+  const unsigned bytes = lzf_compress(value.data(), static_cast<unsigned>(value.size()),
+                                      compressed.data(), static_cast<unsigned>(compressed.size()));
+  if (bytes == 0) return false;
+  out += static_cast<char>(encoded << 6 | encoded_lzf);
+  append_length(out, bytes);
+  append_length(out, value.size());
+  out.append(compressed, 0, bytes);
+  return true;
 }
 
 // Reads a payload from front to back; what is missing makes it fail once and for all.
@@ -201,7 +219,7 @@ std::string dump_string(std::string_view value) {
   std::string payload;
   payload.reserve(value.size() + header_bytes_max + footer_bytes);
   payload += static_cast<char>(string_type);
-  if (!append_integer(payload, value)) {
+  if (!append_integer(payload, value) && !append_compressed(payload, value)) {
     append_length(payload, value.size());
     payload.append(value);
   }

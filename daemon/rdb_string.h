@@ -1,9 +1,9 @@
 // rdb_string.h - values as Redis' DUMP writes them: type, string, version of the format, CRC64.
 //
-// The string is written as it is, or as an integer of 1, 2 or 4 bytes where it is the text of one;
-// compressed ones (LZF) are read but not written. What is read comes from clients: no length in it
-// is believed before that many bytes are there, and nothing is allocated that the payload cannot
-// fill.
+// The string is written byte for byte as Redis does it: as an integer of 1, 2 or 4 bytes where it
+// is the text of one, compressed (LZF) where that saves something, and else as it is. What is read
+// comes from clients: no length in it is believed before that many bytes are there, and nothing is
+// allocated that the payload cannot fill; so LZF is read here, and only written by the library.
 #pragma once
 
 #include <cstddef>

@@ -74,7 +74,8 @@ class Reader {
   // Errors: would_block (resident_only), io.
   virtual Result<std::optional<KeyInfo>> find(Key key, Access access) = 0;
 
-  // The same, and sets `value` to the key's value when it is present (untouched otherwise).
+  // The same, and sets `value` to the key's value when it is present (untouched otherwise, or
+  // emptied).
   // Errors: would_block (resident_only), corrupt when the record fails its checksum, io.
   virtual Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) = 0;
 };
@@ -99,6 +100,13 @@ class WriteSession : public Reader {
 
   // Removes every key of `database`, in constant time.
   virtual void clear(Database database) = 0;
+
+  // Exchanges the keys of two databases, in constant time: what follows in this session finds each
+  // under the number of the other. A commit with a swap in it is seen at one instant, all of it.
+  virtual void swap(Database first, Database second) = 0;
+  // The number under which the engine, which knows nothing of pending swaps, has what is committed
+  // of the database that is `database` here.
+  virtual Database committed_as(Database database) const = 0;
 
   // The pending writes of the next commit become visible to readers at one instant (MSET, EXEC):
   // who has seen one of them sees all of them. Otherwise they appear key by key. Holds for one
@@ -240,7 +248,8 @@ class Engine : public Reader {
 
   // Visits at least `count` keys of `database` (unless it ends) from `cursor` on and returns the
   // cursor to go on from; 0 starts and 0 ends. Stateless: a key that is present throughout a whole
-  // scan is visited exactly once, however the index grows meanwhile.
+  // scan is visited exactly once, however the index grows meanwhile. What is visited is all of the
+  // database that had the number when the call began (see swapped()).
   virtual Result<std::uint64_t> scan(Database database, std::uint64_t cursor, std::size_t count,
                                      const ScanVisitor& visit) = 0;
 
@@ -259,6 +268,11 @@ class Engine : public Reader {
   // has seen or missed is covered by a committed() that is asked for afterwards. Any thread.
   virtual Position committed() const = 0;
   virtual Position synced() const = 0;
+
+  // Position of the newest swap of databases that readers see; 0: there was none. Whoever asks
+  // after a read knows a position that covers every swap which that read has seen, and if it is
+  // what it was before several reads, all of them have seen the same one. Any thread, cheap.
+  virtual Position swapped() const = 0;
 
   // Brings everything committed before the call to stable storage and returns the new synced
   // position. Blocks; call it from one thread at a time. A failure is final: the engine is

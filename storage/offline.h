@@ -47,6 +47,7 @@ struct CheckReport {
   std::uint64_t values = 0;
   std::uint64_t tombstones = 0;
   std::uint64_t clears = 0;
+  std::uint64_t swaps = 0;
   // Of a log that opens.
   std::uint64_t keys = 0;
   std::uint64_t live_bytes = 0;

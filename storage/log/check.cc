@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "storage/database_map.h"
 #include "storage/limits.h"
 #include "storage/log/check_hint.h"
 #include "storage/log/clears.h"
@@ -74,6 +75,7 @@ class Check {
     if (auto surveyed = survey_all(manifest ? &*manifest : nullptr); !surveyed) {
       return std::unexpected(surveyed.error());
     }
+    name_databases();
     if (manifest) {
       if (auto judged = judge(*manifest); !judged) return std::unexpected(judged.error());
     }
@@ -96,9 +98,19 @@ class Check {
                   .last_lsn = place.last_lsn,
                   .what = place.fault};
     if (place.key_readable) {
-      damage.key = printable(place.key) + " of database " + std::to_string(place.database);
+      damage.key = printable(place.key);
+      stored_in_.emplace(report_.damages.size(), place.database);
     }
     add(std::move(damage));
+  }
+
+  // Which database a key is of is known when the newest swap is.
+  void name_databases() {
+    for (std::size_t i = 0; i < report_.damages.size(); ++i) {
+      const auto stored = stored_in_.find(i);
+      if (stored == stored_in_.end()) continue;
+      report_.damages[i].key += " of database " + std::to_string(databases_.named(stored->second));
+    }
   }
 
   Result<void> survey_all(const Manifest* manifest) {
@@ -213,7 +225,11 @@ class Check {
         const RecordKind kind = item.record.kind;
         ++(kind == RecordKind::value       ? report_.values
            : kind == RecordKind::tombstone ? report_.tombstones
-                                           : report_.clears);
+           : kind == RecordKind::clear     ? report_.clears
+                                           : report_.swaps);
+        if (kind != RecordKind::swap || item.lsn < swapped_) continue;
+        swapped_ = item.lsn;
+        databases_ = *DatabaseMap::parse(item.record.key);
       }
     }
     // What has been named is not named again by its consequences.
@@ -306,6 +322,9 @@ class Check {
 
   Directory& directory_;
   std::set<SegmentId> present_;
+  std::map<std::size_t, Database> stored_in_;  // the databases of the keys in report_.damages
+  Lsn swapped_ = 0;                            // of the newest swap
+  DatabaseMap databases_;                      // as it says
   CheckReport report_;
 };
 

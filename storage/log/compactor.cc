@@ -217,6 +217,9 @@ Result<const Compactor::Items*> Compactor::next_frame(const std::vector<SegmentP
 
 Compactor::Fate Compactor::fate_of(const SegmentScanner::Item& item) const {
   const Record& record = item.record;
+  if (record.kind == RecordKind::swap) {
+    return item.lsn == parts_.clears.newest(Clears::swap) ? Fate::keep : Fate::drop;
+  }
   const Lsn cleared = parts_.clears.newest(record.database);
   if (record.kind == RecordKind::clear) return item.lsn == cleared ? Fate::keep : Fate::drop;
   // The clear record itself is always kept, and kills every older record wherever it lies.
@@ -274,8 +277,9 @@ void Compactor::prefetch(std::span<const SegmentScanner::Item> items) const {
 
 void Compactor::relocate(const SegmentScanner::Item& item, const SegmentPtr& output) {
   const Record& record = item.record;
-  if (record.kind == RecordKind::clear) {
-    parts_.clears.move(record.database, item.lsn, output, item.bytes);
+  if (!is_of_a_key(record.kind)) {
+    const unsigned which = record.kind == RecordKind::swap ? Clears::swap : record.database;
+    parts_.clears.move(which, item.lsn, output, item.bytes);
     return;
   }
   if (record.kind == RecordKind::tombstone) return;

@@ -13,12 +13,25 @@ namespace {
 constexpr std::string_view hint_suffix = ".hint";
 constexpr std::string_view segment_suffix = ".log";
 
-// First byte of a record: kind in bits 0 and 1, deadline in bit 2, database in bits 4 to 7.
+// First byte of a record: kind in bits 0 and 1, or 0 there and bit 3 for a swap; deadline in bit 2,
+// database in bits 4 to 7.
 constexpr unsigned kind_mask = 3;
 constexpr unsigned deadline_bit = 4;
-constexpr unsigned reserved_bit = 8;
+constexpr unsigned swap_bit = 8;
 constexpr unsigned database_shift = 4;
 static_assert(databases_count <= 16);
+
+unsigned encoded_kind(RecordKind kind) {
+  return kind == RecordKind::swap ? swap_bit : static_cast<unsigned>(kind);
+}
+
+// Nullopt: there is no such kind.
+std::optional<RecordKind> decoded_kind(unsigned first_byte) {
+  const unsigned kind = first_byte & kind_mask;
+  const bool swap = (first_byte & swap_bit) != 0;
+  if (swap == (kind != 0)) return std::nullopt;
+  return swap ? RecordKind::swap : static_cast<RecordKind>(kind);
+}
 
 // Seven bits a byte, the lowest first; the last byte has bit 7 clear.
 void append_number(std::string& out, std::uint64_t number) {
@@ -152,7 +165,7 @@ std::uint64_t HintRecord::record_bytes(SegmentKind segment_kind) const {
 void append_hint_record(std::string& chunk, const HintRecord& record, HintCursor& cursor) {
   assert(record.offset_bytes >= cursor.offset_bytes);
   const bool expires = record.expire_at != never;
-  const unsigned first = static_cast<unsigned>(record.kind) | (expires ? deadline_bit : 0) |
+  const unsigned first = encoded_kind(record.kind) | (expires ? deadline_bit : 0) |
                          static_cast<unsigned>(record.database) << database_shift;
   chunk.push_back(static_cast<char>(first));
   append_number(chunk, record.offset_bytes - cursor.offset_bytes);
@@ -175,8 +188,9 @@ bool take_hint_record(std::string_view& chunk, const HintHeader& header, Segment
   if (chunk.empty()) return false;
   const auto first = static_cast<unsigned char>(chunk.front());
   chunk.remove_prefix(1);
-  if ((first & kind_mask) == 0 || (first & reserved_bit) != 0) return false;
-  record.kind = static_cast<RecordKind>(first & kind_mask);
+  const auto record_kind = decoded_kind(first);
+  if (!record_kind) return false;
+  record.kind = *record_kind;
   record.database = static_cast<Database>(first >> database_shift);
   if (record.database >= databases_count) return false;
   // 2
@@ -208,6 +222,8 @@ bool take_hint_record(std::string_view& chunk, const HintHeader& header, Segment
   if (key_bytes > chunk.size()) return false;
   record.key = chunk.substr(0, static_cast<std::size_t>(key_bytes));
   chunk.remove_prefix(static_cast<std::size_t>(key_bytes));
+  // 4, now that the key is there
+  if (record.kind == RecordKind::swap && !fits_swap(record.database, record.key)) return false;
   // 7
   if (offset_step > header.segment_bytes) return false;
   record.offset_bytes = cursor.offset_bytes + offset_step;

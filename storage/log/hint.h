@@ -42,7 +42,7 @@ inline constexpr std::uint32_t hint_magic = 0x48'73'76'6b;  // "kvsH"
 inline constexpr std::uint16_t hint_version = 1;
 inline constexpr std::size_t hint_chunk_header_bytes = 16;  // in the directory
 
-// Groups of keys by the first bits of their hash, and one more for records without a key.
+// Groups of keys by the first bits of their hash, and one more for records of whole databases.
 inline constexpr unsigned hint_group_bits = 6;
 inline constexpr unsigned hint_groups = 1U << hint_group_bits;
 inline constexpr unsigned hint_clears_group = hint_groups;

@@ -85,7 +85,7 @@ bool HintLoader::load_chunks(Hint& hint, unsigned group, std::string& buffer, In
     HintRecord record;
     for (std::uint32_t i = 0; i < chunk->records; ++i) {
       if (!take_hint_record(rest, header, segment->kind(), cursor, record)) break;
-      if ((record.kind == RecordKind::clear) != (group == hint_clears_group)) break;
+      if (is_of_a_key(record.kind) == (group == hint_clears_group)) break;
       const std::uint64_t bytes = record.record_bytes(segment->kind());
       totals.add(record, bytes);
       feed.add(segment, {.kind = record.kind,

@@ -34,7 +34,7 @@ Result<void> HintWriter::add(const SegmentScanner& scanner) {
   for (const SegmentScanner::Item& item : scanner.items()) {
     const Record& record = item.record;
     unsigned group = hint_clears_group;
-    if (record.kind != RecordKind::clear) {
+    if (is_of_a_key(record.kind)) {
       const std::uint64_t hash = hash_of(hash_keys_[record.database], record.key);
       group = static_cast<unsigned>(hash >> (64 - hint_group_bits));
     }

@@ -1,5 +1,7 @@
 #include "storage/log/index_feed.h"
 
+#include <cassert>
+
 namespace kvs::log {
 namespace {
 
@@ -11,20 +13,29 @@ constexpr std::size_t batch_records = 512;
 void FoundClears::note(Database database, Lsn lsn, const SegmentPtr& segment,
                        std::uint64_t record_bytes) {
   std::scoped_lock lock(mutex_);
-  Clear& clear = clears_[database];
+  Found& clear = clears_[database];
   if (lsn <= clear.lsn) return;
   clear = {.lsn = lsn, .segment = segment, .record_bytes = record_bytes};
   newest_[database].store(lsn, std::memory_order_relaxed);
 }
 
+void FoundClears::note_swap(const DatabaseMap& map, Lsn lsn, const SegmentPtr& segment,
+                            std::uint64_t record_bytes) {
+  std::scoped_lock lock(mutex_);
+  if (lsn <= swap_.lsn) return;
+  swap_ = {.lsn = lsn, .segment = segment, .record_bytes = record_bytes};
+  map_ = map;
+}
+
 void FoundClears::apply(Keydir& keydir, Clears& clears) const {
   std::scoped_lock lock(mutex_);
   for (std::size_t i = 0; i < databases_count; ++i) {
-    const Clear& clear = clears_[i];
+    const Found& clear = clears_[i];
     if (clear.lsn == 0) continue;
     keydir.clear(static_cast<Database>(i), clear.lsn);
     clears.add(static_cast<Database>(i), clear.lsn, clear.segment, clear.record_bytes);
   }
+  if (swap_.lsn != 0) clears.add(Clears::swap, swap_.lsn, swap_.segment, swap_.record_bytes);
 }
 
 SegmentTable::SegmentTable(const std::vector<SegmentPtr>& segments) : segments_(segments) {
@@ -48,6 +59,12 @@ IndexFeed::~IndexFeed() {
 void IndexFeed::add(const SegmentPtr& segment, const FedRecord& record) {
   if (record.kind == RecordKind::clear) {
     clears_.note(record.database, record.lsn, segment, record.record_bytes);
+    return;
+  }
+  if (record.kind == RecordKind::swap) {
+    const auto map = DatabaseMap::parse(record.key);
+    assert(map);  // a record without one is no valid record
+    clears_.note_swap(*map, record.lsn, segment, record.record_bytes);
     return;
   }
   if (record.lsn < clears_.newest(record.database)) return;

@@ -2,7 +2,7 @@
 //
 // The index decides by LSN alone, so threads feed what they have read in any order and the result
 // is the same. What is shared beside the index: the newest clear of each database, since records
-// below it need not be fed at all; it is applied once, at the end.
+// below it need not be fed at all; it is applied once, at the end. And the newest swap.
 #pragma once
 
 #include <array>
@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "storage/database_map.h"
 #include "storage/log/catalog.h"
 #include "storage/log/clears.h"
 #include "storage/log/keydir.h"
@@ -19,23 +20,33 @@
 
 namespace kvs::log {
 
-// The newest clear of each database that a recovery has met so far. Thread: any.
+// The newest clear of each database, and the newest swap, that a recovery has met so far. Thread:
+// any.
 class FoundClears {
  public:
   void note(Database database, Lsn lsn, const SegmentPtr& segment, std::uint64_t record_bytes);
+  void note_swap(const DatabaseMap& map, Lsn lsn, const SegmentPtr& segment,
+                 std::uint64_t record_bytes);
   Lsn newest(Database database) const { return newest_[database].load(std::memory_order_relaxed); }
   // Tells the index and `clears`. After all records have been fed.
   void apply(Keydir& keydir, Clears& clears) const;
+  // What the newest swap says.
+  DatabaseMap map() const {
+    std::scoped_lock lock(mutex_);
+    return map_;
+  }
 
  private:
-  struct Clear {
+  struct Found {
     Lsn lsn = 0;
     SegmentPtr segment;
     std::uint64_t record_bytes = 0;
   };
   std::array<std::atomic<Lsn>, databases_count> newest_{};
   mutable std::mutex mutex_;
-  std::array<Clear, databases_count> clears_;  // guarded by mutex_
+  std::array<Found, databases_count> clears_;  // guarded by mutex_, as what follows
+  Found swap_;
+  DatabaseMap map_;
 };
 
 // The segments of a recovery by their ids. Constant; any thread.

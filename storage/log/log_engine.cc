@@ -1,6 +1,7 @@
 #include "storage/log/log_engine.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
 #include <chrono>
@@ -88,7 +89,7 @@ LogEngine::LogEngine(Opening /*opening*/, std::unique_ptr<Directory> directory,
       hints_(catalog_,
              [this](Severity severity, std::string_view text) { report(severity, text); }),
       scrubber_(
-          catalog_, options_.scrub_bytes_per_second, [this] { return now(); },
+          catalog_, databases_, options_.scrub_bytes_per_second, [this] { return now(); },
           [this](Severity severity, std::string_view text) { report(severity, text); }) {}
 
 LogEngine::~LogEngine() = default;
@@ -169,6 +170,7 @@ Result<void> LogEngine::restore(const Manifest& manifest) {
   // Everything below changes only what a crash has left, and may be interrupted anywhere.
   if (auto repaired = repair(*recovered, options_.segment_bytes); !repaired) return repaired;
 
+  databases_.change(recovered->databases, clears_.newest(Clears::swap), [] { return true; });
   progress_.newest_clock = recovered->clock;
   progress_.committed = recovered->last_lsn;
   progress_.synced = recovered->last_lsn;
@@ -286,12 +288,35 @@ void LogEngine::remove_live(const Location& location) {
 // --- reading ---
 
 Result<std::optional<KeyInfo>> LogEngine::find(Key key, Access) {
+  return databases_.read([&](const DatabaseMap& map) { return find_stored(map.stored(key)); });
+}
+
+Result<std::optional<KeyInfo>> LogEngine::get(Key key, Access access, std::string& value) {
+  bool again = false;
+  return databases_.read([&](const DatabaseMap& map) {
+    if (std::exchange(again, true)) value.clear();  // it may be another database's by now
+    return get_stored(map.stored(key), access, value);
+  });
+}
+
+void LogEngine::prefetch(std::span<const Key> keys) const {
+  const DatabaseMap map = databases_.now();
+  std::array<Key, Keydir::window_keys> window;
+  while (!keys.empty()) {
+    const std::size_t count = std::min(keys.size(), window.size());
+    for (std::size_t i = 0; i < count; ++i) window[i] = map.stored(keys[i]);
+    keydir_.prefetch_values(std::span(window.data(), count));
+    keys = keys.subspan(count);
+  }
+}
+
+Result<std::optional<KeyInfo>> LogEngine::find_stored(Key key) {
   const auto entry = keydir_.find(key);
   if (!entry || expired(entry->expire_at)) return std::nullopt;
   return info_of(*entry);
 }
 
-Result<std::optional<KeyInfo>> LogEngine::get(Key key, Access access, std::string& value) {
+Result<std::optional<KeyInfo>> LogEngine::get_stored(Key key, Access access, std::string& value) {
   // Only then can a key be present in the index and absent for readers, whose `value` must stay.
   if (keydir_.volatiles(key.database) > 0) {
     const auto entry = keydir_.find(key);
@@ -329,7 +354,9 @@ Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& va
     const std::uint64_t count = read_errors_.fetch_add(1, std::memory_order_relaxed) + 1;
     const std::string message =
         got.error().message() + ", offset " + std::to_string(at.offset_bytes);
-    if (std::has_single_bit(count)) report(Severity::error, message + key_text(key));
+    if (std::has_single_bit(count)) {
+      report(Severity::error, message + key_text(databases_.now().named(key)));
+    }
     return fail(got.error().code(), message);
   }
 
@@ -341,7 +368,7 @@ Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& va
     std::string message = "corrupt segment " + directory_->path() + "/" + segment->name() +
                           " at offset " + std::to_string(at.offset_bytes) + ": " + fault;
     // Ever more rarely: a client may ask for the same value all day.
-    message += key_text(key);
+    message += key_text(databases_.now().named(key));
     if (std::has_single_bit(count)) report(Severity::error, message);
     return fail(Code::corrupt, std::move(message));
   }
@@ -352,7 +379,8 @@ Result<bool> LogEngine::read_record(Key key, const Entry& entry, std::string& va
 
 Result<std::optional<ColdRead>> LogEngine::plan_cold_read(Key key) {
   for (int attempt = 0; attempt < read_attempts_max; ++attempt) {
-    const auto entry = keydir_.find_cold(key);
+    const auto entry =
+        databases_.read([&](const DatabaseMap& map) { return keydir_.find_cold(map.stored(key)); });
     if (!entry || expired(entry->expire_at)) return std::nullopt;
     // Null: the record has been moved, and the index knows better by now.
     SegmentPtr segment = catalog_.find(entry->location.segment);
@@ -372,6 +400,7 @@ bool LogEngine::finish_cold_read(Key key, const ColdRead& read, std::string& byt
   assert(read.pin != nullptr);
   if (bytes.size() != read.bytes) return false;
   const auto& segment = *static_cast<const Segment*>(read.pin.get());
+  key = databases_.now().stored(key);  // after a swap, another key, whose record this is not
   if (value_of_record(key, segment, read.offset_bytes, read.lsn, bytes) != nullptr) return false;
   disk_reads_.fetch_add(1, std::memory_order_relaxed);
   keydir_.keep_value(key, read.lsn, bytes);
@@ -380,12 +409,18 @@ bool LogEngine::finish_cold_read(Key key, const ColdRead& read, std::string& byt
 
 Result<std::uint64_t> LogEngine::scan(Database database, std::uint64_t cursor, std::size_t count,
                                       const ScanVisitor& visit) {
-  return keydir_.scan(database, cursor, count, [&](std::string_view key, const Entry& entry) {
+  const Database stored = databases_.now().stored(database);
+  return keydir_.scan(stored, cursor, count, [&](std::string_view key, const Entry& entry) {
     if (!expired(entry.expire_at)) visit(key, info_of(entry));
   });
 }
 
 Result<std::optional<std::string>> LogEngine::random_key(Database database) {
+  return databases_.read(
+      [&](const DatabaseMap& map) { return random_key_stored(map.stored(database)); });
+}
+
+std::optional<std::string> LogEngine::random_key_stored(Database database) {
   for (int attempt = 0; attempt < random_attempts_max; ++attempt) {
     auto key = keydir_.random_key(database);
     if (!key) return std::nullopt;
@@ -404,7 +439,10 @@ Result<std::optional<std::string>> LogEngine::random_key(Database database) {
 }
 
 DatabaseStats LogEngine::database_stats(Database database) const {
-  return {.keys = keydir_.keys(database), .volatiles = keydir_.volatiles(database)};
+  return databases_.read([&](const DatabaseMap& map) {
+    const Database stored = map.stored(database);
+    return DatabaseStats{.keys = keydir_.keys(stored), .volatiles = keydir_.volatiles(stored)};
+  });
 }
 
 EngineStats LogEngine::stats() const {
@@ -483,7 +521,16 @@ Result<Position> LogEngine::commit(PendingWrites& writes, Visibility visibility)
   progress_.newest_clock.store(clock, std::memory_order_relaxed);
   // Before the index shows any of it: who sees a removal finds committed() to cover it.
   progress_.committed.store(placed->last_lsn, std::memory_order_release);
-  publish(writes, visibility, *placed);
+  if (!writes.swapped()) {
+    publish(writes, visibility, *placed);
+  } else {
+    const Lsn lsn = placed->first_lsn + writes.swap_number();
+    clears_.add(Clears::swap, lsn, placed->segment, record_header_bytes + DatabaseMap::bytes);
+    databases_.change(writes.databases(), lsn, [&] {
+      publish(writes, visibility, *placed);
+      return true;
+    });
+  }
   return placed->last_lsn;
 }
 
@@ -648,7 +695,7 @@ bool LogEngine::remove_expired(SteadyTime until) {
       if (!removed) continue;
       remove_live(removed->location);
       expired_keys_.fetch_add(1, std::memory_order_relaxed);
-      if (options_.on_expired) options_.on_expired(key);
+      if (options_.on_expired) options_.on_expired(databases_.now().named(key));
     }
   } while (std::chrono::steady_clock::now() < until);
   return true;

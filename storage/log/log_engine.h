@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "storage/database_map.h"
 #include "storage/engine.h"
 #include "storage/fs.h"
 #include "storage/log/catalog.h"
@@ -42,7 +43,7 @@ class LogEngine final : public Engine {
   Result<void> load() override;
   Result<std::optional<KeyInfo>> find(Key key, Access access) override;
   Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
-  void prefetch(std::span<const Key> keys) const override { keydir_.prefetch_values(keys); }
+  void prefetch(std::span<const Key> keys) const override;
   Result<std::optional<ColdRead>> plan_cold_read(Key key) override;
   bool finish_cold_read(Key key, const ColdRead& read, std::string& bytes) override;
   Result<std::unique_ptr<WriteSession>> begin() override;
@@ -56,6 +57,7 @@ class LogEngine final : public Engine {
   }
   Position committed() const override;
   Position synced() const override;
+  Position swapped() const override { return databases_.changed(); }
   Result<Position> sync() override;
   bool maintain(std::chrono::microseconds budget) override;
   bool expire(std::chrono::microseconds budget) override;
@@ -75,10 +77,15 @@ class LogEngine final : public Engine {
 
   // --- for the session that has the writer's place ---
 
+  DatabaseMap databases() const { return databases_.now(); }
+  // Of a key whose database is the number on the disk.
+  Result<std::optional<KeyInfo>> find_stored(Key key);
+  Result<std::optional<KeyInfo>> get_stored(Key key, Access access, std::string& value);
+
   Lsn next_lsn() const { return writer_.next_lsn(); }
   // Has this deadline passed? The clock is asked only if there is one.
   bool expired(UnixMs expire_at) const { return expire_at != never && expire_at <= now(); }
-  // Is there an entry, whatever its deadline?
+  // Is there an entry, whatever its deadline? Of a key as above.
   bool indexed(Key key) const { return keydir_.find(key).has_value(); }
   Result<Position> commit(PendingWrites& writes, Visibility visibility);
 
@@ -99,6 +106,7 @@ class LogEngine final : public Engine {
   void report(EngineOptions::Severity severity, std::string_view text) const;
   Result<bool> read_record(Key key, const Entry& entry, std::string& value);
   void publish(PendingWrites& writes, Visibility visibility, const Writer::Placed& placed);
+  std::optional<std::string> random_key_stored(Database database);
   void remove_live(const Location& location);
   bool remove_expired(SteadyTime until);
   void start_requested_compaction();
@@ -120,6 +128,7 @@ class LogEngine final : public Engine {
   Reserve reserve_;
   Keydir keydir_;
   Clears clears_;
+  SharedDatabaseMap databases_;
 
   // The writer's place: whoever holds the mutex may use what follows.
   std::mutex place_;

@@ -2,6 +2,7 @@
 
 #include <cassert>
 
+#include "storage/database_map.h"
 #include "storage/limits.h"
 #include "storage/log/bytes.h"
 #include "storage/log/checksum.h"
@@ -31,6 +32,10 @@ std::uint8_t flags_of(const Record& record) {
 }
 
 }  // namespace
+
+bool fits_swap(Database database, std::string_view key) {
+  return database == 0 && DatabaseMap::parse(key);
+}
 
 std::uint64_t encoded_bytes(const Record& record) {
   return record_header_bytes + optional_bytes(flags_of(record)) + record.key.size() +
@@ -97,7 +102,7 @@ ParsedRecord parse_record(std::string_view available) {
   const char* header = available.data();
   // 2
   const auto kind = load_le<std::uint8_t>(header + kind_at);
-  if (kind < 1 || kind > 3) return refuse("unknown kind of record");
+  if (kind < 1 || kind > 4) return refuse("unknown kind of record");
   parsed.record.kind = static_cast<RecordKind>(kind);
   // 3
   const auto flags = load_le<std::uint8_t>(header + flags_at);
@@ -143,6 +148,11 @@ ParsedRecord parse_record(std::string_view available) {
   }
   parsed.record.key = {next, static_cast<std::size_t>(key_bytes)};
   parsed.record.value = {next + key_bytes, static_cast<std::size_t>(value_bytes)};
+  // 11
+  if (parsed.record.kind == RecordKind::swap &&
+      !fits_swap(parsed.record.database, parsed.record.key)) {
+    return refuse("swap without a map of databases");
+  }
   parsed.bytes = static_cast<std::size_t>(prefix + key_bytes + value_bytes);
   return parsed;
 }

@@ -1,8 +1,8 @@
-// record.h - one record: a value set, a key removed, or a database emptied.
+// record.h - one record: a value set, a key removed, a database emptied, or two exchanged.
 //
 // Layout (little-endian; log_format.md has a worked example):
 //    0  u32  crc32c of everything after this field, seeded with segment, offset and LSN
-//    4  u8   kind: 1 value, 2 tombstone, 3 clear-database
+//    4  u8   kind: 1 value, 2 tombstone, 3 clear-database, 4 swap-databases
 //    5  u8   flags
 //    6  u8   type of the value; 0 string
 //    7  u8   database
@@ -22,7 +22,17 @@
 
 namespace kvs::log {
 
-enum class RecordKind : std::uint8_t { value = 1, tombstone = 2, clear = 3 };
+enum class RecordKind : std::uint8_t {
+  value = 1,
+  tombstone = 2,
+  clear = 3,
+  swap = 4,  // its key is the whole DatabaseMap, its database 0
+};
+
+// Is the record about one key? The others are about whole databases.
+inline bool is_of_a_key(RecordKind kind) {
+  return kind == RecordKind::value || kind == RecordKind::tombstone;
+}
 
 namespace record_flags {
 inline constexpr std::uint8_t expire_at = 1 << 0;
@@ -37,6 +47,9 @@ inline constexpr std::size_t record_header_bytes = 16;
 static_assert(record_header_bytes == 4 + 4 * 1 + 4 + 4);
 inline constexpr std::size_t record_bytes_min = record_header_bytes;
 inline constexpr std::uint8_t value_type_string = 0;
+
+// Are these database and key those of a swap?
+bool fits_swap(Database database, std::string_view key);
 
 // A record, its strings borrowed.
 struct Record {

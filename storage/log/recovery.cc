@@ -99,6 +99,7 @@ class Recovery {
     }
     if (auto ended = check_end(); !ended) return std::unexpected(ended.error());
     found_clears_.apply(keydir_, clears_);
+    result_.databases = found_clears_.map();
     drain_cleared();
     result_.last_lsn = std::max({log_end_, compacted_end_, promised_});
     meter_.finish();

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "storage/database_map.h"
 #include "storage/log/catalog.h"
 #include "storage/log/clears.h"
 #include "storage/log/keydir.h"
@@ -32,6 +33,7 @@ struct Recovered {
   std::vector<SegmentPtr> unneeded;  // further empty ones
   Lsn last_lsn = 0;                  // the greatest ever used
   UnixMs clock = 0;                  // the newest in a frame or in MANIFEST
+  DatabaseMap databases;             // as the newest swap says; clears.newest(swap) is its LSN
   std::uint64_t records = 0;
   std::uint64_t torn_bytes = 0;
   std::size_t hints_used = 0;

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "storage/database_map.h"
 #include "storage/limits.h"
 #include "storage/log/catalog.h"
 #include "storage/log/compaction_output.h"
@@ -266,6 +267,9 @@ class Salvage {
       for (const SegmentSurvey::Item& item : survey.items()) {
         source.counts.add_record(item.bytes, item.lsn);
         last_lsn_ = std::max(last_lsn_, item.lsn);
+        if (item.record.kind != RecordKind::swap || item.lsn < swapped_) continue;
+        swapped_ = item.lsn;
+        databases_ = *DatabaseMap::parse(item.record.key);
       }
     }
     if (forgiving.first_error()) good = false;
@@ -460,6 +464,7 @@ class Salvage {
 
   void note(const SegmentSurvey::Item& item) {
     if (named_.empty() || item.record.key.size() > survey_key_bytes_max) return;
+    if (!is_of_a_key(item.record.kind)) return;
     const auto named = named_.find({item.record.database, std::string(item.record.key)});
     if (named != named_.end()) named->second = std::max(named->second, item.lsn);
   }
@@ -521,7 +526,7 @@ class Salvage {
                   .what = place.fault};
     if (!place.key_readable) return to_text(damage) + "; its keys cannot be read";
     damage.key = printable(place.key, survey_key_bytes_max) + " of database " +
-                 std::to_string(place.database);
+                 std::to_string(databases_.named(place.database));
     const Lsn newest = named_.at({place.database, place.key});
     const std::string text = to_text(damage);
     if (newest == 0) return text + " (if that is right): no other record of it is there";
@@ -562,9 +567,11 @@ class Salvage {
       last_unknown = std::max(last_unknown, loss.place.last_lsn);
     }
     if (unknown) {
-      text += "\nWhere keys cannot be read: any key whose newest record has an LSN below " +
-              std::to_string(last_unknown == 0 ? last_lsn_ : last_unknown) +
-              " may be outdated, or may\nhave been deleted.\n";
+      text +=
+          "\nWhere keys cannot be read: any key whose newest record has an LSN below " +
+          std::to_string(last_unknown == 0 ? last_lsn_ : last_unknown) +
+          " may be outdated, or may\nhave been deleted. So may whole databases, by FLUSHDB; and "
+          "by SWAPDB, two of them may have had each\nother's numbers.\n";
     }
     text +=
         "\nA key that is named here was read from a damaged record: if the damage lies in the key, "
@@ -584,6 +591,8 @@ class Salvage {
   std::vector<std::unique_ptr<Source>> sources_;
   std::vector<Loss> losses_;
   std::map<NamedKey, Lsn> named_;  // the newest readable record of each; 0: none
+  Lsn swapped_ = 0;                // of the newest readable swap
+  DatabaseMap databases_;          // as it says
   std::vector<std::string> found_;
   std::uint64_t found_count_ = 0;
   std::string refusal_;

@@ -23,9 +23,10 @@ constexpr std::size_t listed_segments_max = 16;
 
 }  // namespace
 
-Scrubber::Scrubber(const Catalog& catalog, std::uint64_t bytes_per_second,
-                   std::function<UnixMs()> clock, Report report)
+Scrubber::Scrubber(const Catalog& catalog, const SharedDatabaseMap& databases,
+                   std::uint64_t bytes_per_second, std::function<UnixMs()> clock, Report report)
     : catalog_(catalog),
+      databases_(databases),
       bytes_per_second_(bytes_per_second == 0 ? scrub_rate_default : bytes_per_second),
       automatic_(bytes_per_second != 0),
       clock_(std::move(clock)),
@@ -127,7 +128,8 @@ void Scrubber::found_damage(const BadPlace& place) {
   std::string text = "scrub: corrupt segment " + segment_->name() + " at offset " +
                      std::to_string(place.offset_bytes) + ": " + place.fault;
   if (place.key_readable) {
-    text += ", key " + printable(place.key) + " of database " + std::to_string(place.database);
+    text += ", key " + printable(place.key) + " of database " +
+            std::to_string(databases_.now().named(place.database));
   }
   if (file_ != nullptr && file_->first_error()) text += "; " + file_->first_error()->message();
   report_(Severity::error, text);

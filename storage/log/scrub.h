@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 
+#include "storage/database_map.h"
 #include "storage/log/catalog.h"
 #include "storage/log/survey.h"
 #include "storage/options.h"
@@ -29,8 +30,8 @@ class Scrubber {
 
   // `bytes_per_second` 0: passes run only when asked for, at scrub_rate_default. All must outlive
   // this.
-  Scrubber(const Catalog& catalog, std::uint64_t bytes_per_second, std::function<UnixMs()> clock,
-           Report report);
+  Scrubber(const Catalog& catalog, const SharedDatabaseMap& databases,
+           std::uint64_t bytes_per_second, std::function<UnixMs()> clock, Report report);
 
   // Works until about `until`, as far as the rate allows; returns whether it may go on at once. One
   // thread at a time.
@@ -51,6 +52,7 @@ class Scrubber {
   void end_pass();
 
   const Catalog& catalog_;
+  const SharedDatabaseMap& databases_;
   const std::uint64_t bytes_per_second_;
   const bool automatic_;
   const std::function<UnixMs()> clock_;

@@ -37,6 +37,7 @@ void PendingWrites::reset() {
   changes.clear();
   table_.clear();
   cleared_at_.fill(0);
+  swapped_at_ = 0;
 }
 
 bool PendingWrites::append(const Record& record, Value kind) {
@@ -54,7 +55,7 @@ bool PendingWrites::append(const Record& record, Value kind) {
     append_record(frame_, record);
   }
   ++records_;
-  if (record.kind == RecordKind::value) ++values_;
+  if (record.kind == RecordKind::value || record.kind == RecordKind::swap) ++values_;
   return true;
 }
 
@@ -97,6 +98,13 @@ void PendingWrites::clear(Database database) {
   assert(database < databases_count);
   if (!append({.kind = RecordKind::clear, .database = database})) return;
   cleared_at_[database] = records_;
+}
+
+void PendingWrites::swap(const DatabaseMap& map) {
+  const DatabaseMap::Encoded text = map.encoded();
+  if (!append({.kind = RecordKind::swap, .key = {text.data(), text.size()}})) return;
+  swapped_at_ = records_;
+  databases_ = map;
 }
 
 const PendingWrite* PendingWrites::find(Key key) const {
@@ -176,7 +184,7 @@ std::string_view PendingWrites::value_of(const PendingWrite& write) const {
 }
 
 Session::Session(LogEngine& engine, PendingWrites& pending, std::unique_lock<std::mutex> place)
-    : engine_(engine), pending_(pending), place_(std::move(place)) {
+    : engine_(engine), pending_(pending), databases_(engine.databases()), place_(std::move(place)) {
   assert(pending_.records() == 0);
 }
 
@@ -194,13 +202,15 @@ const PendingWrite* Session::pending(Key key, std::optional<KeyInfo>& info) cons
   return write;
 }
 
-Result<std::optional<KeyInfo>> Session::find(Key key, Access access) {
+Result<std::optional<KeyInfo>> Session::find(Key key, Access) {
+  key = databases_.stored(key);
   std::optional<KeyInfo> info;
   if (pending(key, info) != nullptr || pending_.cleared(key.database)) return info;
-  return engine_.find(key, access);
+  return engine_.find_stored(key);
 }
 
 Result<std::optional<KeyInfo>> Session::get(Key key, Access access, std::string& value) {
+  key = databases_.stored(key);
   std::optional<KeyInfo> info;
   const PendingWrite* write = pending(key, info);
   if (write != nullptr) {
@@ -208,18 +218,19 @@ Result<std::optional<KeyInfo>> Session::get(Key key, Access access, std::string&
     return info;
   }
   if (pending_.cleared(key.database)) return info;
-  return engine_.get(key, access, value);
+  return engine_.get_stored(key, access, value);
 }
 
 void Session::put(Key key, std::string_view value, UnixMs expire_at) {
-  pending_.put(key, value, expire_at);
+  pending_.put(databases_.stored(key), value, expire_at);
 }
 
 void Session::put_lasting(Key key, std::string_view value, UnixMs expire_at) {
-  pending_.put(key, value, expire_at, PendingWrites::Value::lasting);
+  pending_.put(databases_.stored(key), value, expire_at, PendingWrites::Value::lasting);
 }
 
 void Session::remove(Key key) {
+  key = databases_.stored(key);
   // Whatever a restart could find of the key needs a tombstone: a committed entry, even one past
   // its deadline, and a pending value, whose record is in the frame.
   const PendingWrite* write = pending_.find(key);
@@ -229,13 +240,25 @@ void Session::remove(Key key) {
 }
 
 void Session::clear(Database database) {
-  pending_.clear(database);
+  pending_.clear(databases_.stored(database));
+}
+
+void Session::swap(Database first, Database second) {
+  assert(first < databases_count && second < databases_count);
+  if (first == second) return;
+  databases_.swap(first, second);
+  pending_.swap(databases_);
+}
+
+Database Session::committed_as(Database database) const {
+  return engine_.databases().named(databases_.stored(database));
 }
 
 void Session::visit_pending(Database database,
                             const std::function<void(std::string_view key)>& visit) const {
+  const Database stored = databases_.stored(database);
   for (const PendingWrite& write : pending_.writes()) {
-    if (write.database == database) visit(pending_.key_of(write));
+    if (write.database == stored) visit(pending_.key_of(write));
   }
 }
 
@@ -246,6 +269,7 @@ std::size_t Session::pending_bytes() const {
 Result<Position> Session::commit() {
   auto committed = engine_.commit(pending_, std::exchange(visibility_, Visibility::one_by_one));
   pending_.reset();
+  databases_ = engine_.databases();
   return committed;
 }
 

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "storage/database_map.h"
 #include "storage/engine.h"
 #include "storage/hash.h"
 #include "storage/log/keydir.h"
@@ -42,7 +43,8 @@ struct PendingWrite {
 };
 
 // The writes of a session until it is committed: the frame under construction, and a table of what
-// the session itself reads. One object per engine is used again and again, for its memory.
+// the session itself reads. Databases have their numbers on the disk here. One object per engine is
+// used again and again, for its memory.
 class PendingWrites {
  public:
   // A lasting value is not copied if it has `lasting_value_bytes`.
@@ -52,6 +54,8 @@ class PendingWrites {
   void put(Key key, std::string_view value, UnixMs expire_at, Value kind = Value::copied);
   void remove(Key key);
   void clear(Database database);
+  // From now on (that is, from the commit on) the databases are those of `map`.
+  void swap(const DatabaseMap& map);
 
   // The newest pending write of `key` since the last clear of its database, or null.
   const PendingWrite* find(Key key) const;
@@ -60,13 +64,18 @@ class PendingWrites {
   // Number of the newest clear record of `database` in the frame; only if cleared.
   std::uint32_t clear_number(Database database) const { return cleared_at_[database] - 1; }
 
+  bool swapped() const { return swapped_at_ != 0; }
+  // Number of the newest swap record in the frame, and its map; only if swapped.
+  std::uint32_t swap_number() const { return swapped_at_ - 1; }
+  const DatabaseMap& databases() const { return databases_; }
+
   std::string_view key_of(const PendingWrite& write) const;
   std::string_view value_of(const PendingWrite& write) const;
 
   std::uint32_t records() const { return records_; }
   std::size_t bytes() const { return records_ == 0 ? 0 : end(); }
   bool overflowed() const { return overflowed_; }
-  // Is there a value among the records? If not, they only take away.
+  // Is there a value among the records, or a swap? If not, they only take away.
   bool has_values() const { return values_ > 0; }
   std::string& frame() { return frame_; }
   std::string_view last_value() const { return last_value_; }
@@ -97,13 +106,15 @@ class PendingWrites {
   // Borrowed: the value of the last record, when it is not in frame_; as if it stood behind that.
   std::string_view last_value_;
   std::uint32_t records_ = 0;
-  std::uint32_t values_ = 0;  // records that hold one
+  std::uint32_t values_ = 0;  // records that hold one, and swaps
   bool overflowed_ = false;
   std::vector<PendingWrite> writes_;
   // Open addressing over writes_ (index + 1; 0: free), used when there are more than a few.
   std::vector<std::uint32_t> table_;
   // Number + 1 of the newest pending clear; 0: none.
   std::array<std::uint32_t, databases_count> cleared_at_{};
+  std::uint32_t swapped_at_ = 0;  // likewise
+  DatabaseMap databases_;         // of the newest pending swap
 };
 
 class Session final : public WriteSession {
@@ -118,7 +129,11 @@ class Session final : public WriteSession {
   void put_lasting(Key key, std::string_view value, UnixMs expire_at) override;
   void remove(Key key) override;
   void clear(Database database) override;
-  bool cleared(Database database) const override { return pending_.cleared(database); }
+  void swap(Database first, Database second) override;
+  Database committed_as(Database database) const override;
+  bool cleared(Database database) const override {
+    return pending_.cleared(databases_.stored(database));
+  }
   void visit_pending(Database database,
                      const std::function<void(std::string_view key)>& visit) const override;
   void publish_together() override { visibility_ = Visibility::together; }
@@ -126,11 +141,13 @@ class Session final : public WriteSession {
   Result<Position> commit() override;
 
  private:
-  // Null: the session has nothing to say about `key`. Otherwise `info` is what readers would see.
+  // Null: the session has nothing to say about `key`, whose database has its number on the disk.
+  // Otherwise `info` is what readers would see.
   const PendingWrite* pending(Key key, std::optional<KeyInfo>& info) const;
 
   LogEngine& engine_;
   PendingWrites& pending_;
+  DatabaseMap databases_;  // as the session sees them
   Visibility visibility_ = Visibility::one_by_one;
   const std::unique_lock<std::mutex> place_;
 };

@@ -225,8 +225,8 @@ void SegmentSurvey::read_items(std::string_view payload) {
       BadPlace place{.offset_bytes = offset, .first_lsn = lsn};
       place.fault = parsed.fault != nullptr ? parsed.fault : "checksum of a record does not match";
       if (parsed.fault == nullptr) {
-        place.key_readable = parsed.record.kind != RecordKind::clear &&
-                             parsed.record.key.size() <= survey_key_bytes_max;
+        place.key_readable =
+            is_of_a_key(parsed.record.kind) && parsed.record.key.size() <= survey_key_bytes_max;
         place.database = parsed.record.database;
         if (place.key_readable) place.key = parsed.record.key;
         if (compacted) place.first_lsn = parsed.record.own_lsn;

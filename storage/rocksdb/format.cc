@@ -81,6 +81,10 @@ std::string secret_key() {
   return {tag_secret};
 }
 
+std::string map_key() {
+  return {tag_map};
+}
+
 std::uint64_t number_of(std::string_view key) {
   assert(key.size() >= key_prefix_bytes);
   std::uint64_t number = 0;
@@ -145,6 +149,28 @@ std::optional<HashKey> parse_secret(std::string_view bytes) {
   if (bytes.size() != secret.bytes.size()) return std::nullopt;
   std::copy(bytes.begin(), bytes.end(), secret.bytes.begin());
   return secret;
+}
+
+std::string encode_map(const MapState& state) {
+  const DatabaseMap::Encoded map = state.map.encoded();
+  std::string text(map.begin(), map.end());
+  append_little(text, state.lsn, sizeof state.lsn);
+  append_little(text, state.last_lsn, sizeof state.last_lsn);
+  return text;
+}
+
+std::optional<MapState> parse_map(std::string_view bytes) {
+  if (bytes.size() != DatabaseMap::bytes + 2 * sizeof(Lsn)) return std::nullopt;
+  const auto map = DatabaseMap::parse(bytes.substr(0, DatabaseMap::bytes));
+  if (!map) return std::nullopt;
+  bytes.remove_prefix(DatabaseMap::bytes);
+  MapState state{.map = *map};
+  state.lsn = take_little(bytes, sizeof state.lsn);
+  state.last_lsn = take_little(bytes, sizeof state.last_lsn);
+  if (state.lsn == 0 || state.lsn > state.last_lsn || state.last_lsn > limits::lsn_max) {
+    return std::nullopt;
+  }
+  return state;
 }
 
 }  // namespace kvs::rocks

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "storage/database_map.h"
 #include "storage/engine.h"
 #include "storage/hash.h"
 
@@ -23,6 +24,7 @@ inline constexpr char tag_data = 'd';
 inline constexpr char tag_secret = 'h';
 inline constexpr char tag_state = 's';
 inline constexpr char tag_deadline = 't';
+inline constexpr char tag_map = 'm';
 
 // tag, database, epoch; then hash and name of a data key, deadline and name of a deadline key.
 inline constexpr std::size_t range_prefix_bytes = 1 + 1 + 4;
@@ -50,6 +52,7 @@ std::string numbered_prefix(char tag, Database database, Epoch epoch, std::uint6
 std::string deadline_key(Key key, Epoch epoch, UnixMs deadline);
 std::string state_key(Database database);
 std::string secret_key();
+std::string map_key();
 
 // The hash of a data key, the deadline of a deadline key. `key` has at least key_prefix_bytes.
 std::uint64_t number_of(std::string_view key);
@@ -86,5 +89,15 @@ struct State {
 std::string encode_state(const State& state);
 std::optional<State> parse_state(std::string_view bytes);
 std::optional<HashKey> parse_secret(std::string_view bytes);
+
+// Which database is which, written with every commit that exchanges two.
+struct MapState {
+  DatabaseMap map;
+  Lsn lsn = 0;       // of the exchange
+  Lsn last_lsn = 0;  // as in State
+};
+
+std::string encode_map(const MapState& state);
+std::optional<MapState> parse_map(std::string_view bytes);
 
 }  // namespace kvs::rocks

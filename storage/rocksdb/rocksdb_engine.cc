@@ -192,6 +192,16 @@ Result<void> RocksEngine::read_states() {
     last_lsn = std::max(last_lsn, state->last_lsn);
     raise(newest_clock_, state->clock);
   }
+  status = db_->Get({}, map_key(), &text);
+  if (!status.ok() && !status.IsNotFound()) {
+    return std::unexpected(to_error(status, "read " + folder_.string()));
+  }
+  if (status.ok()) {
+    const auto state = parse_map(text);
+    if (!state) return corrupt("which database is which");
+    last_lsn = std::max(last_lsn, state->last_lsn);
+    map_.change(state->map, state->lsn, [] { return true; });
+  }
   // RocksDB writes what it finds in its log to tables, and syncs them, before it opens.
   announced_ = written_ = synced_ = last_lsn;
   measure_disk();
@@ -268,6 +278,18 @@ Result<std::optional<Header>> RocksEngine::committed_header(Key key) {
 }
 
 Result<std::optional<KeyInfo>> RocksEngine::find(Key key, Access access) {
+  return map_.read([&](const DatabaseMap& map) { return find_stored(map.stored(key), access); });
+}
+
+Result<std::optional<KeyInfo>> RocksEngine::get(Key key, Access access, std::string& value) {
+  bool again = false;
+  return map_.read([&](const DatabaseMap& map) {
+    if (std::exchange(again, true)) value.clear();  // it may be another database's by now
+    return get_stored(map.stored(key), access, value);
+  });
+}
+
+Result<std::optional<KeyInfo>> RocksEngine::find_stored(Key key, Access access) {
   rocksdb::PinnableSlice slice;
   auto record = look_up(key, access, slice);
   if (!record) return std::unexpected(record.error());
@@ -275,7 +297,7 @@ Result<std::optional<KeyInfo>> RocksEngine::find(Key key, Access access) {
   return info_of(**record);
 }
 
-Result<std::optional<KeyInfo>> RocksEngine::get(Key key, Access access, std::string& value) {
+Result<std::optional<KeyInfo>> RocksEngine::get_stored(Key key, Access access, std::string& value) {
   rocksdb::PinnableSlice slice;
   auto record = look_up(key, access, slice);
   if (!record) return std::unexpected(record.error());
@@ -294,10 +316,15 @@ std::unique_ptr<rocksdb::Iterator> RocksEngine::iterate(std::string_view upper_b
   return std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options));
 }
 
-// The cursor is the hash to go on from. Keys of one hash are visited in one step, so no key is
-// met twice, and no key can move.
 Result<std::uint64_t> RocksEngine::scan(Database database, std::uint64_t cursor, std::size_t count,
                                         const ScanVisitor& visit) {
+  return scan_stored(map_.now().stored(database), cursor, count, visit);
+}
+
+// The cursor is the hash to go on from. Keys of one hash are visited in one step, so no key is
+// met twice, and no key can move.
+Result<std::uint64_t> RocksEngine::scan_stored(Database database, std::uint64_t cursor,
+                                               std::size_t count, const ScanVisitor& visit) {
   const Epoch epoch = databases_[database].epoch.load(std::memory_order_acquire);
   const std::string end = range_prefix(tag_data, database, epoch + 1);
   rocksdb::Slice bound;
@@ -324,7 +351,7 @@ Result<std::optional<std::string>> RocksEngine::first_present(Database database)
   std::optional<std::string> present;
   std::uint64_t cursor = 0;
   do {
-    const auto next = scan(database, cursor, 100, [&](std::string_view key, const KeyInfo&) {
+    const auto next = scan_stored(database, cursor, 100, [&](std::string_view key, const KeyInfo&) {
       if (!present) present = std::string(key);
     });
     if (!next) return std::unexpected(next.error());
@@ -333,9 +360,13 @@ Result<std::optional<std::string>> RocksEngine::first_present(Database database)
   return present;
 }
 
+Result<std::optional<std::string>> RocksEngine::random_key(Database database) {
+  return map_.read([&](const DatabaseMap& map) { return random_key_stored(map.stored(database)); });
+}
+
 // A random hash, and from there a random number of steps: the gaps between hashes differ widely,
 // the sum of several of them less.
-Result<std::optional<std::string>> RocksEngine::random_key(Database database) {
+Result<std::optional<std::string>> RocksEngine::random_key_stored(Database database) {
   const Epoch epoch = databases_[database].epoch.load(std::memory_order_acquire);
   const std::string begin = range_prefix(tag_data, database, epoch);
   const std::string end = range_prefix(tag_data, database, epoch + 1);
@@ -358,8 +389,10 @@ Result<std::optional<std::string>> RocksEngine::random_key(Database database) {
 }
 
 DatabaseStats RocksEngine::database_stats(Database database) const {
-  const DatabaseState& state = databases_[database];
-  return {.keys = state.keys, .volatiles = state.volatiles};
+  return map_.read([&](const DatabaseMap& map) {
+    const DatabaseState& state = databases_[map.stored(database)];
+    return DatabaseStats{.keys = state.keys, .volatiles = state.volatiles};
+  });
 }
 
 std::uint64_t RocksEngine::property(const std::string& name) const {
@@ -455,17 +488,40 @@ Result<Position> RocksEngine::commit(const PendingWrites& writes) {
     const auto put = batch.Put(state_key(database), encode_state(state));
     assert(put.ok());
   }
+  const Lsn swap_lsn = next_lsn() + writes.swap_number;
+  if (writes.databases) {
+    const auto put = batch.Put(
+        map_key(), encode_map({.map = *writes.databases, .lsn = swap_lsn, .last_lsn = last_lsn}));
+    assert(put.ok());
+  }
 
   Result<void> written;
-  {
-    std::scoped_lock announcing(announcing_);
-    announced_.store(last_lsn, std::memory_order_release);
-    written = write(batch);
-    // If it failed, its numbers are used up and cover nothing.
-    written_.store(last_lsn, std::memory_order_release);
+  const auto publish = [&] {
+    {
+      std::scoped_lock announcing(announcing_);
+      announced_.store(last_lsn, std::memory_order_release);
+      written = write(batch);
+      // If it failed, its numbers are used up and cover nothing.
+      written_.store(last_lsn, std::memory_order_release);
+    }
+    if (!written) return false;
+    raise(newest_clock_, clock);
+    show(writes, states, first_deadlines);
+    return true;
+  };
+  if (writes.databases) {
+    map_.change(*writes.databases, swap_lsn, publish);
+  } else {
+    publish();
   }
   if (!written) return std::unexpected(written.error());
-  raise(newest_clock_, clock);
+  return last_lsn;
+}
+
+// Takes over what was written of each database.
+void RocksEngine::show(const PendingWrites& writes,
+                       const std::array<State, databases_count>& states,
+                       const std::array<UnixMs, databases_count>& first_deadlines) {
   for (unsigned number = 0; number < databases_count; ++number) {
     if (!writes.touched[number]) continue;
     DatabaseState& here = databases_[number];
@@ -486,7 +542,6 @@ Result<Position> RocksEngine::commit(const PendingWrites& writes) {
     // Last: readers go over to what was written after the clear, which emptied the old epoch.
     here.epoch.store(states[number].epoch, std::memory_order_release);
   }
-  return last_lsn;
 }
 
 // Adds the records of one database to `batch`, and to `state` what they change.

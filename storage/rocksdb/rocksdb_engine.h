@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/database_map.h"
 #include "storage/engine.h"
 #include "storage/fs.h"
 #include "storage/hash.h"
@@ -53,6 +54,7 @@ class RocksEngine final : public Engine {
   EngineStats stats() const override;
   Position committed() const override { return announced_.load(std::memory_order_acquire); }
   Position synced() const override { return synced_.load(std::memory_order_acquire); }
+  Position swapped() const override { return map_.changed(); }
   Result<Position> sync() override;
   bool maintain(std::chrono::microseconds budget) override;
   void request_compaction() override { compaction_requested_ = true; }
@@ -62,6 +64,10 @@ class RocksEngine final : public Engine {
 
   Lsn next_lsn() const { return committed() + 1; }
   bool expired(UnixMs expire_at) const { return expire_at != never && expire_at <= now(); }
+  DatabaseMap databases() const { return map_.now(); }
+  // Of a key whose database has its number on the disk, as of those below.
+  Result<std::optional<KeyInfo>> find_stored(Key key, Access access);
+  Result<std::optional<KeyInfo>> get_stored(Key key, Access access, std::string& value);
   // What is stored of `key`, whatever its deadline.
   Result<std::optional<Header>> committed_header(Key key);
   Result<Position> commit(const PendingWrites& writes);
@@ -98,6 +104,9 @@ class RocksEngine final : public Engine {
   std::optional<DataRecord> parse(std::string_view bytes, std::string_view name);
   std::unique_ptr<rocksdb::Iterator> iterate(std::string_view upper_bound,
                                              rocksdb::Slice& bound) const;
+  Result<std::uint64_t> scan_stored(Database database, std::uint64_t cursor, std::size_t count,
+                                    const ScanVisitor& visit);
+  Result<std::optional<std::string>> random_key_stored(Database database);
   Result<std::optional<std::string>> first_present(Database database);
 
   Result<void> write(rocksdb::WriteBatch& batch);
@@ -105,6 +114,8 @@ class RocksEngine final : public Engine {
   State state_of(Database database) const;
   void write_pending(const PendingWrites& writes, Database database, rocksdb::WriteBatch& batch,
                      State& state, UnixMs& first_deadline);
+  void show(const PendingWrites& writes, const std::array<State, databases_count>& states,
+            const std::array<UnixMs, databases_count>& first_deadlines);
   Result<std::size_t> remove_expired_keys(Database database);
   bool remove_expired(SteadyTime until);
   void compact_if_requested();
@@ -123,7 +134,8 @@ class RocksEngine final : public Engine {
 
   // The writer's place: whoever holds the mutex may write.
   std::mutex place_;
-  std::array<DatabaseState, databases_count> databases_;
+  std::array<DatabaseState, databases_count> databases_;  // by their numbers on the disk
+  SharedDatabaseMap map_;
   // Held by a commit from the one to the other of the following two. After the place.
   std::mutex announcing_;
   // Raised before a batch becomes visible: who sees it finds committed() to cover it.

@@ -14,6 +14,9 @@ constexpr std::uint64_t record_overhead_bytes = 32;
 
 }  // namespace
 
+RocksSession::RocksSession(RocksEngine& engine, std::unique_lock<std::mutex> place)
+    : engine_(engine), databases_(engine.databases()), place_(std::move(place)) {}
+
 const PendingWrite* RocksSession::pending(Key key) const {
   const PendingTable& table = pending_.tables[key.database];
   const auto found = table.find(key.name);
@@ -27,22 +30,24 @@ KeyInfo RocksSession::info_of(const PendingWrite& write) const {
 }
 
 Result<std::optional<KeyInfo>> RocksSession::find(Key key, Access access) {
+  key = databases_.stored(key);
   if (const PendingWrite* write = pending(key)) {
     if (!write->value || engine_.expired(write->expire_at)) return std::nullopt;
     return info_of(*write);
   }
   if (pending_.cleared[key.database]) return std::nullopt;
-  return engine_.find(key, access);
+  return engine_.find_stored(key, access);
 }
 
 Result<std::optional<KeyInfo>> RocksSession::get(Key key, Access access, std::string& value) {
+  key = databases_.stored(key);
   if (const PendingWrite* write = pending(key)) {
     if (!write->value || engine_.expired(write->expire_at)) return std::nullopt;
     value = *write->value;
     return info_of(*write);
   }
   if (pending_.cleared[key.database]) return std::nullopt;
-  return engine_.get(key, access, value);
+  return engine_.get_stored(key, access, value);
 }
 
 // Returns the place of the write of `key` that comes next, or null when the session has failed.
@@ -77,7 +82,7 @@ PendingWrite* RocksSession::slot_for(Key key, std::uint64_t bytes) {
 
 void RocksSession::put(Key key, std::string_view value, UnixMs expire_at) {
   assert(value.size() <= limits::value_bytes_max);
-  PendingWrite* write = slot_for(key, value.size());
+  PendingWrite* write = slot_for(databases_.stored(key), value.size());
   if (write == nullptr) return;
   write->value.emplace(value);
   // The format has no deadlines before 1970; they have passed either way.
@@ -85,6 +90,7 @@ void RocksSession::put(Key key, std::string_view value, UnixMs expire_at) {
 }
 
 void RocksSession::remove(Key key) {
+  key = databases_.stored(key);
   const PendingWrite* known = pending(key);
   if (known != nullptr && !known->value) return;
   if (known == nullptr) {
@@ -100,7 +106,7 @@ void RocksSession::remove(Key key) {
 }
 
 void RocksSession::clear(Database database) {
-  assert(database < databases_count);
+  database = databases_.stored(database);
   pending_.tables[database].clear();
   pending_.cleared[database] = true;
   pending_.touched[database] = true;
@@ -108,14 +114,28 @@ void RocksSession::clear(Database database) {
   ++pending_.records;
 }
 
+void RocksSession::swap(Database first, Database second) {
+  assert(first < databases_count && second < databases_count);
+  if (first == second) return;
+  databases_.swap(first, second);
+  pending_.databases = databases_;
+  pending_.bytes += record_overhead_bytes;
+  pending_.swap_number = pending_.records++;
+}
+
+Database RocksSession::committed_as(Database database) const {
+  return engine_.databases().named(databases_.stored(database));
+}
+
 void RocksSession::visit_pending(Database database,
                                  const std::function<void(std::string_view key)>& visit) const {
-  for (const auto& [name, write] : pending_.tables[database]) visit(name);
+  for (const auto& [name, write] : pending_.tables[databases_.stored(database)]) visit(name);
 }
 
 Result<Position> RocksSession::commit() {
   auto committed = engine_.commit(pending_);
   pending_ = {};
+  databases_ = engine_.databases();
   return committed;
 }
 

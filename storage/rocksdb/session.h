@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "storage/database_map.h"
 #include "storage/engine.h"
 #include "storage/rocksdb/format.h"
 
@@ -35,11 +36,14 @@ struct PendingWrite {
 // By name. Ordered: names are the clients' choice, and cannot make a comparison slow.
 using PendingTable = std::map<std::string, PendingWrite, std::less<>>;
 
+// Databases have their numbers on the disk here.
 struct PendingWrites {
   std::array<PendingTable, databases_count> tables;
   std::array<bool, databases_count> cleared{};
   std::array<bool, databases_count> touched{};
-  std::uint64_t records = 0;  // each has an LSN, superseded ones too
+  std::optional<DatabaseMap> databases;  // after a pending swap
+  std::uint64_t swap_number = 0;         // of the newest one in the session, as PendingWrite's
+  std::uint64_t records = 0;             // each has an LSN, superseded ones too
   std::uint64_t bytes = 0;
   std::optional<Error> failure;  // of a look-up, or of a session that became too large
 };
@@ -47,15 +51,18 @@ struct PendingWrites {
 class RocksSession final : public WriteSession {
  public:
   // Holds the writer's place through `place` until destroyed.
-  RocksSession(RocksEngine& engine, std::unique_lock<std::mutex> place)
-      : engine_(engine), place_(std::move(place)) {}
+  RocksSession(RocksEngine& engine, std::unique_lock<std::mutex> place);
 
   Result<std::optional<KeyInfo>> find(Key key, Access access) override;
   Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override;
   void put(Key key, std::string_view value, UnixMs expire_at) override;
   void remove(Key key) override;
   void clear(Database database) override;
-  bool cleared(Database database) const override { return pending_.cleared[database]; }
+  void swap(Database first, Database second) override;
+  Database committed_as(Database database) const override;
+  bool cleared(Database database) const override {
+    return pending_.cleared[databases_.stored(database)];
+  }
   void visit_pending(Database database,
                      const std::function<void(std::string_view key)>& visit) const override;
   void publish_together() override {}  // a batch of RocksDB always appears at one instant
@@ -69,6 +76,7 @@ class RocksSession final : public WriteSession {
 
   RocksEngine& engine_;
   PendingWrites pending_;
+  DatabaseMap databases_;  // as the session sees them
   const std::unique_lock<std::mutex> place_;
 };
 

@@ -29,11 +29,12 @@ namespace {
 
 // Letters of the alphabet:
 //   p put a   q put b   B put a, larger than a segment   e put a with a deadline   r remove a
-//   m put a and b and remove c, at one instant   c clear   s sync   k compact   t time passes
+//   m put a and b and remove c, at one instant   c clear   w swap the databases of a and c
+//   s sync   k compact   t time passes
 //   x close and open   y killed and opened
-constexpr std::string_view alphabet = "pqBermcsktxy";
+constexpr std::string_view alphabet = "pqBermcwsktxy";
 // What a log that has lived has behind it: several segments, dead records, something unsynced.
-constexpr std::string_view lived = "pqBsemrqpsktpmsqB";
+constexpr std::string_view lived = "pqBsewmrqpswktpmsqB";
 
 constexpr std::uint64_t disks_max = 48;
 
@@ -109,6 +110,8 @@ class Sequence {
             Appear::together);
       case 'c':
         return one({.kind = Kind::clear, .key = a});
+      case 'w':
+        return one({.kind = Kind::swap, .key = a, .other = 1});
       case 's':
         return workload_.sync(*engine_);
       case 'k':

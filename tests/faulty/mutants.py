@@ -18,6 +18,7 @@ HINT = "test_unit_storage_hint"
 POWER = "test_crash_power"
 KILL = "test_crash_kill"
 SYSCALLS = "test_crash_syscalls"
+BEHAVIOUR = "test_unit_daemon_behaviour"
 
 
 @dataclass
@@ -163,6 +164,10 @@ MUTANTS = [
     Mutant("clear-dropped", "the record that a database was emptied goes", L + "compactor.cc",
            [("return item.lsn == cleared ? Fate::keep : Fate::drop;", "return Fate::drop;")],
            [(STATES, "whatever*")]),
+    Mutant("swap-dropped", "the record that says which database is which goes", L + "compactor.cc",
+           [("return item.lsn == parts_.clears.newest(Clears::swap) ? Fate::keep : Fate::drop;",
+             "return Fate::drop;")],
+           [(STATES, "whatever*")], short=True),
     Mutant("inputs-deleted-first", "the victims' files go before MANIFEST lets go of them",
            L + "compactor.cc",
            [("      auto swapped = parts_.catalog.change(run.outputs, run.victims);",
@@ -184,6 +189,27 @@ MUTANTS = [
            L + "victims.cc",
            [("segment.counts.dead_bytes() <= 0 ? no_lsn : lsn", "segment.counts.dead_bytes() >= 0 ? no_lsn : lsn")],
            [(STATES, "whatever*")]),
+    # --- databases that are exchanged ---
+    Mutant("older-swap-counts", "the swap that is read last counts, not the newest",
+           L + "index_feed.cc", [("if (lsn <= swap_.lsn) return;", "")],
+           [(ENGINE, "the newest swap*"), (STATES, "whatever*")]),
+    Mutant("swap-not-watched", "a read shows one database's value under the other's number",
+           L + "log_engine.cc",
+           [("  return databases_.read([&](const DatabaseMap& map) {\n    if (std::exchange(again, true))",
+             "  const auto once = [&](auto&& look) { return look(databases_.now()); };\n"
+             "  return once([&](const DatabaseMap& map) {\n    if (std::exchange(again, true))")],
+           [(ENGINE, "a read beside swaps*")]),
+    Mutant("swap-in-two-steps", "a swap shows before what its session has written besides",
+           L + "log_engine.cc",
+           [("    databases_.change(writes.databases(), lsn, [&] {\n      publish(writes, visibility, *placed);\n",
+             "    databases_.change(writes.databases(), lsn, [] { return true; });\n"
+             "    publish(writes, visibility, *placed);\n"
+             "    databases_.change(writes.databases(), lsn, [&] {\n")],
+           [(ENGINE, "a read beside swaps*")]),
+    Mutant("swap-shown-early", "a read shows a swap that is not synced, under --sync always",
+           "daemon/executor.cc",
+           [("std::max(keys.position, services.engine.swapped());", "keys.position;")],
+           [(BEHAVIOUR, "a reply that may rest on a swap*")]),
     # --- reading, sessions, time ---
     Mutant("corrupt-is-absent", "a record that is damaged is answered as absent", L + "log_engine.cc",
            [("    if (!read) return std::unexpected(read.error());\n    if (*read) return info_of",

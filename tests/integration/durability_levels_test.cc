@@ -111,6 +111,27 @@ TEST_CASE("a read on a sync connection never shows what a power cut could take b
   CHECK(sync.read_reply() == "$-1\r\n");
 }
 
+TEST_CASE("a read never shows a swap of databases that a power cut could take back") {
+  if (!faults_work()) return;
+  Server server({"--sync", "always"});
+  Socket writer = server.client();
+  Socket reader = server.client();
+  Socket kernel = server.client("kernel");
+  CHECK(writer.command({"MSET", "a", "zero", "only", "here"}) == ok);
+  CHECK(writer.command({"SELECT", "1"}) == ok);
+  CHECK(writer.command({"SET", "a", "one"}) == ok);
+  const SyscallFault fault(server.process().pid(), stalled);
+
+  CHECK(reader.command({"GET", "a"}) == "$4\r\nzero\r\n");  // it is on the disk: no wait
+  check_waits(writer, {"SWAPDB", "0", "1"});
+  CHECK(kernel.command({"MGET", "a", "only"}) == "*2\r\n$3\r\none\r\n$-1\r\n");
+  // What it finds has been on the disk for long, but not that it is here.
+  check_waits(reader, {"GET", "a"});
+  CHECK(writer.read_reply() == ok);
+  CHECK(reader.read_reply() == "$3\r\none\r\n");
+  CHECK(reader.command({"GET", "a"}) == "$3\r\none\r\n");
+}
+
 TEST_CASE("one sync releases all who came before it") {
   if (!faults_work()) return;
   Server server({"--sync", "no"});

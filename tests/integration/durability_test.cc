@@ -178,6 +178,53 @@ TEST_CASE("SIGKILL while small segments are sealed and compacted loses nothing a
   check_rounds({"--sync", "everysec", "--segment-size", "64kb"}, End::kill, 5);
 }
 
+TEST_CASE(
+    "databases of any size are exchanged by SWAPDB, and stay so after SIGKILL and compaction") {
+  ServerProcess server({.arguments = {"--sync", "no", "--segment-size", "4mb"}});
+  Socket socket = server.connect({.timeout = 30s});
+  const auto in = [&socket](int database, const Request& request) {
+    REQUIRE(socket.command({"SELECT", std::to_string(database)}) == "+OK\r\n");
+    return socket.command(request);
+  };
+  const std::string value(std::size_t{1} << 20, 'v');
+  for (int i = 0; i < 24; ++i) {
+    const std::string key = "large" + std::to_string(i);
+    REQUIRE(in(0, {"SET", key, value}) == "+OK\r\n");
+    REQUIRE(in(0, {"SET", key, value + "2"}) ==
+            "+OK\r\n");  // so that there is something to compact
+  }
+  REQUIRE(in(1, {"SET", "small", "1"}) == "+OK\r\n");
+  REQUIRE(in(0, {"SWAPDB", "0", "1"}) == "+OK\r\n");
+  REQUIRE(in(0, {"SWAPDB", "1", "2"}) == "+OK\r\n");
+  const auto check = [&] {
+    CHECK(in(0, {"DBSIZE"}) == ":1\r\n");
+    CHECK(in(1, {"DBSIZE"}) == ":0\r\n");
+    CHECK(in(2, {"DBSIZE"}) == ":24\r\n");
+    CHECK(in(0, {"GET", "small"}) == "$1\r\n1\r\n");
+    CHECK(in(2, {"STRLEN", "large23"}) == ":1048577\r\n");
+    CHECK(in(0, {"INFO", "keyspace"}).find("db2:keys=24,") != std::string::npos);
+  };
+  check();
+  for (int round = 0; round < 2; ++round) {
+    CAPTURE(round);
+    server.kill();
+    server.restart();
+    socket = server.connect({.timeout = 30s});
+    check();
+    REQUIRE(socket.command({"BGREWRITEAOF"})[0] == '+');
+    std::this_thread::sleep_for(500ms);
+    REQUIRE(in(0, {"SET", "small", "1"}) == "+OK\r\n");
+    check();
+  }
+  REQUIRE(in(0, {"SWAPDB", "0", "2"}) == "+OK\r\n");
+  REQUIRE(in(0, {"FLUSHDB"}) == "+OK\r\n");
+  REQUIRE(server.terminate() == 0);
+  server.restart();
+  socket = server.connect({.timeout = 30s});
+  CHECK(in(0, {"DBSIZE"}) == ":0\r\n");
+  CHECK(in(2, {"GET", "small"}) == "$1\r\n1\r\n");
+}
+
 TEST_CASE("SIGTERM while small segments are sealed and compacted loses nothing acknowledged") {
   check_rounds({"--sync", "no", "--segment-size", "64kb"}, End::terminate, 3);
 }

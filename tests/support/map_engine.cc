@@ -49,6 +49,21 @@ class MapSession : public WriteSession {
     pending_bytes_ += key.name.size();
   }
 
+  // By copies: what it holds is small.
+  void swap(Database first, Database second) override {
+    if (first == second) return;
+    const MapEngine::Contents of_first = contents(first);
+    const MapEngine::Contents of_second = contents(second);
+    clear(first);
+    clear(second);
+    for (const auto& [name, entry] : of_first) changes_[{second, name}] = entry;
+    for (const auto& [name, entry] : of_second) changes_[{first, name}] = entry;
+    swaps_ = true;
+  }
+
+  // Everything that was committed of swapped databases is hidden, and pending again.
+  Database committed_as(Database database) const override { return database; }
+
   void clear(Database database) override {
     std::erase_if(changes_, [database](const auto& c) { return c.first.first == database; });
     cleared_.insert(database);
@@ -71,6 +86,7 @@ class MapSession : public WriteSession {
   Result<Position> commit() override {
     const auto changes = std::exchange(changes_, {});
     const auto cleared = std::exchange(cleared_, {});
+    const bool swaps = std::exchange(swaps_, false);
     pending_bytes_ = 0;
     std::scoped_lock lock(engine_.mutex_);
     if (engine_.commit_failure_) {
@@ -90,6 +106,7 @@ class MapSession : public WriteSession {
       stored = *entry;
       stored.lsn = engine_.last_lsn_;
     }
+    if (swaps) engine_.swapped_ = engine_.last_lsn_;
     return engine_.last_lsn_;
   }
 
@@ -100,10 +117,26 @@ class MapSession : public WriteSession {
     return KeyInfo{engine_.committed() + 1, entry->value.size(), entry->expire_at};
   }
 
+  // What this session sees of `database`.
+  MapEngine::Contents contents(Database database) const {
+    MapEngine::Contents contents;
+    if (!cleared_.contains(database)) contents = engine_.contents(database);
+    for (const auto& [name, entry] : changes_) {
+      if (name.first != database) continue;
+      if (entry) {
+        contents[name.second] = *entry;
+      } else {
+        contents.erase(name.second);
+      }
+    }
+    return contents;
+  }
+
   MapEngine& engine_;
   const std::unique_lock<std::mutex> place_;
   MapEngine::Changes changes_;
   std::set<Database> cleared_;  // before `changes_`
+  bool swaps_ = false;
   std::size_t pending_bytes_ = 0;
 };
 
@@ -132,6 +165,15 @@ std::optional<MapEngine::Entry> MapEngine::lookup(Key key) const {
   const auto entry = entries_.find({key.database, std::string(key.name)});
   if (entry == entries_.end() || expired(entry->second)) return std::nullopt;
   return entry->second;
+}
+
+MapEngine::Contents MapEngine::contents(Database database) const {
+  std::scoped_lock lock(mutex_);
+  Contents contents;
+  for (const auto& [name, entry] : entries_) {
+    if (name.first == database) contents[name.second] = entry;
+  }
+  return contents;
 }
 
 Result<std::optional<KeyInfo>> MapEngine::find(Key key, Access) {
@@ -219,6 +261,11 @@ Position MapEngine::committed() const {
 Position MapEngine::synced() const {
   std::scoped_lock lock(mutex_);
   return synced_;
+}
+
+Position MapEngine::swapped() const {
+  std::scoped_lock lock(mutex_);
+  return swapped_;
 }
 
 Result<Position> MapEngine::sync() {

@@ -46,6 +46,7 @@ class MapEngine : public Engine {
   EngineStats stats() const override;
   Position committed() const override;
   Position synced() const override;
+  Position swapped() const override;
   Result<Position> sync() override;
   bool maintain(std::chrono::microseconds budget) override;
   void request_compaction() override { ++compactions_requested_; }
@@ -66,8 +67,10 @@ class MapEngine : public Engine {
   };
   using Name = std::pair<Database, std::string>;
   using Changes = std::map<Name, std::optional<Entry>>;
+  using Contents = std::map<std::string, Entry>;
 
   std::optional<Entry> lookup(Key key) const;
+  Contents contents(Database database) const;
   bool expired(const Entry& entry) const;
 
   const Clock clock_;
@@ -81,6 +84,7 @@ class MapEngine : public Engine {
   std::map<Name, Entry> entries_;
   Lsn last_lsn_ = 0;
   Position synced_ = 0;
+  Position swapped_ = 0;
   std::optional<Error> commit_failure_;
   std::optional<Error> read_failure_;
   std::optional<Error> refusal_;

@@ -66,13 +66,16 @@ bool Workload::session(Engine& engine) {
   for (ModelOperation& operation : operations) {
     operation.key = {static_cast<Database>(below(options_.databases)),
                      "key" + std::to_string(below(options_.keys))};
-    const std::uint64_t what = below(20);
+    const std::uint64_t what = below(21);
     if (what < 13) {
       operation.kind = Kind::put;
       operation.value.value = fresh_value(2 + below(options_.value_bytes_max + 1));
       if (options_.deadlines && below(4) == 0) {
         operation.value.expire_at = now() + static_cast<UnixMs>(below(40)) - 5;
       }
+    } else if (what == 20 && options_.swaps) {
+      operation.kind = Kind::swap;
+      operation.other = static_cast<Database>(below(options_.databases + 1));
     } else if (what < 18 || !options_.clears) {
       operation.kind = Kind::remove;
     } else {
@@ -105,6 +108,18 @@ bool Workload::commit(Engine& engine, const std::vector<ModelOperation>& operati
         (*session)->clear(key.database);
         std::erase_if(after, [&](const auto& entry) { return entry.first.first == key.database; });
         break;
+      case Kind::swap: {
+        (*session)->swap(key.database, operation.other);
+        State swapped;
+        for (auto& [name, value] : after) {
+          const Database database = name.first == key.database      ? operation.other
+                                    : name.first == operation.other ? key.database
+                                                                    : name.first;
+          swapped[{database, name.second}] = std::move(value);
+        }
+        after = std::move(swapped);
+        break;
+      }
       case Kind::read: {
         std::string value;
         auto read = (*session)->get(key, Access::may_block, value);

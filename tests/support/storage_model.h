@@ -45,10 +45,11 @@ std::string to_text(const State& state);
 
 // One thing that a session does; a read is compared with what the session should see.
 struct ModelOperation {
-  enum class Kind : std::uint8_t { put, remove, clear, read };
+  enum class Kind : std::uint8_t { put, remove, clear, swap, read };
   Kind kind = Kind::put;
   ModelKey key;
   ModelValue value = {};
+  Database other = 0;  // with which a swap exchanges the key's database
 };
 enum class Appear : std::uint8_t { one_by_one, together };
 
@@ -58,6 +59,7 @@ struct WorkloadOptions {
   std::size_t value_bytes_max = 60;
   bool deadlines = true;
   bool clears = true;
+  bool swaps = true;
 };
 
 // Random sessions, syncs, maintenance and clock steps on one engine at a time. The same seed makes

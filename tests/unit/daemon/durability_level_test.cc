@@ -11,7 +11,9 @@
 #include <doctest/doctest.h>
 
 #include "daemon/commands/config_rewrite.h"
+#include "storage/options.h"
 #include "tests/support/seed.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/daemon/harness.h"
 
 namespace kvs::daemon::test {
@@ -154,6 +156,35 @@ TEST_CASE("the strongest wish holds, and the policy where nobody has one") {
     CHECK_FALSE(waits(sync, "PING"));
     CHECK_FALSE(waits(sync, "INFO"));
   }
+}
+
+TEST_CASE("a reply that may rest on a swap waits for that swap, whatever keys it has found") {
+  // The engine in memory copies what it exchanges, and a copy is a new record.
+  const kvs::test::TempDir directory;
+  EngineOptions options;
+  options.directory = directory.path();
+  auto engine = open_engine("kvs", options);
+  REQUIRE(engine);
+  TestServer server(with(SyncPolicy::always), *std::move(engine));
+  TestClient client(server);
+  const auto needs = [&client](std::string_view line) {
+    client(line);
+    return client.position();
+  };
+  client("SET old 1");
+  const Position old = server.services.engine.committed();
+  REQUIRE(server.services.engine.sync());
+  CHECK(needs("GET old") == old);
+  client("SELECT 1");
+  const Position swapped = needs("SWAPDB 0 1");
+  CHECK(swapped > old);
+  CHECK(needs("GET old") == swapped);
+  CHECK(client.ran_inline());
+  CHECK(needs("PING") == 0);
+  client("SELECT 0");
+  CHECK(needs("GET old") == swapped);
+  client("CLIENT DURABILITY kernel");
+  CHECK(needs("GET old") == 0);
 }
 
 TEST_CASE("a transaction waits if one of its members would") {

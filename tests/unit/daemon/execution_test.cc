@@ -1,13 +1,20 @@
 // execution_test.cc - commands where time, faults and other connections matter.
 #include <algorithm>
 #include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <doctest/doctest.h>
 
 #include "tests/unit/daemon/harness.h"
 
 namespace kvs::daemon::test {
+
+using kvs::test::MapEngine;
 
 namespace {
 
@@ -186,6 +193,65 @@ TEST_CASE("EXEC answers null when a watched key has expired, or has come") {
   other("SET nosuch 1");
   client("MULTI");
   CHECK(client("EXEC") == "*-1");
+}
+
+TEST_CASE("a swap changes the watched keys that either database has, and no others") {
+  TestServer server;
+  TestClient client(server);
+  TestClient other(server);
+  const auto goes_on = [&](std::string_view key, const std::vector<const char*>& changes) {
+    client("WATCH " + std::string(key));
+    for (const char* change : changes) other(change);
+    client("MULTI");
+    return client("EXEC") == "*0";
+  };
+  other("SELECT 1");
+  other("SET there 1");
+  other("SELECT 0");
+  other("SET here 1");
+  CHECK_FALSE(goes_on("here", {"SWAPDB 0 1"}));
+  other("SWAPDB 1 0");
+  CHECK_FALSE(goes_on("there", {"SWAPDB 1 0"}));
+  CHECK_FALSE(goes_on("here", {"SWAPDB 1 0", "SWAPDB 0 1"}));
+  CHECK(goes_on("nosuch", {"SWAPDB 1 0"}));
+  CHECK(goes_on("here", {"SWAPDB 2 3", "SWAPDB 0 0"}));
+  other("SET brief 1 PX 20");
+  other("SWAPDB 0 1");
+  sleep_ms(30);
+  CHECK(goes_on("brief", {"SWAPDB 1 0"}));  // neither has it any more
+}
+
+TEST_CASE("a command never sees two keys on both sides of a swap") {
+  // Exchanges two databases after each of the next reads that have no session.
+  class Restless : public MapEngine {
+   public:
+    int swaps = 0;
+    Result<std::optional<KeyInfo>> get(Key key, Access access, std::string& value) override {
+      auto found = MapEngine::get(key, access, value);
+      if (swaps == 0) return found;
+      --swaps;
+      auto session = begin();
+      (*session)->swap(0, 1);
+      REQUIRE((*session)->commit());
+      return found;
+    }
+  };
+  auto given = std::make_unique<Restless>();
+  Restless& engine = *given;
+  TestServer server({}, std::move(given));
+  TestClient client(server);
+  client("MSET a zero b zero");
+  client("SELECT 1");
+  client("MSET a one b one");
+  client("SELECT 0");
+  client("CONFIG SET notify-keyspace-events Km");
+  // Seen on the loop, and then on the pool: from there on nobody else writes.
+  engine.swaps = 2;
+  CHECK(client("MGET a none b") == "*3 $4 zero $-1 $4 zero");
+  CHECK(engine.swaps == 0);
+  engine.swaps = 1;
+  CHECK(client("MGET a none b") == "*3 $3 one $-1 $3 one");
+  CHECK(client.pipeline({"SET c 1", "MGET a b"}) == "+OK *2 $3 one $3 one");
 }
 
 TEST_CASE("UNWATCH, DISCARD, RESET and EXEC end watches") {

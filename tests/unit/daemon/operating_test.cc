@@ -168,6 +168,11 @@ TEST_CASE("a tracking client is told once of a change to what it has read") {
   CHECK(mail_of(client) == ">2 $10 invalidate *1 $1 b");
   other("FLUSHDB");
   CHECK(mail_of(client) == ">2 $10 invalidate _");
+  client("GET a");
+  other("SWAPDB 0 1");
+  CHECK(mail_of(client) == ">2 $10 invalidate _");
+  other("SWAPDB 1 1");
+  CHECK(mail_of(client).empty());
   other("SET c 1");
   CHECK(mail_of(client).empty());
   CHECK(has(client("INFO clients"), "tracking_clients:1"));

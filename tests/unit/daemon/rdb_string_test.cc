@@ -13,6 +13,7 @@ namespace kvs::daemon::test {
 
 namespace {
 
+using namespace std::string_literals;
 using rdb::Problem;
 
 constexpr std::size_t no_limit = std::size_t{512} << 20;
@@ -53,6 +54,35 @@ TEST_CASE("every string reads back from its payload") {
     const rdb::Loaded loaded = rdb::load_string(payload, no_limit);
     CHECK(!loaded.problem);
     CHECK(loaded.value == value);
+  }
+}
+
+TEST_CASE("long strings are compressed, as Redis does it") {
+  // What redis-server 7.0.15 answers.
+  const auto payload = [](std::string_view body) { return "\0"s.append(body); };
+  CHECK(rdb::dump_string(std::string(20, 'x')) == sealed(payload("\x14" + std::string(20, 'x'))));
+  CHECK(rdb::dump_string(std::string(21, 'x')) == sealed(payload("\xc3\x06\x15\x01xx\xe0\x0a\0"s)));
+  std::string many = "\xc3\x40\x78\x67\x10\x01xx"s;
+  for (int i = 0; i < 37; ++i) many += "\xe0\xff\0"s;
+  many += "\xe0\xdb\0\x01xx"s;
+  CHECK(rdb::dump_string(std::string(10'000, 'x')) == sealed(payload(many)));
+  const std::string question = "to be, or not to be, that is the question";
+  CHECK(rdb::dump_string(question) == sealed(payload(")" + question)));  // it would not save enough
+
+  const std::uint64_t seed = kvs::test::test_seed("compressed strings");
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 2000; ++round) {
+    std::string value(random() % 9000, '\0');
+    const std::uint64_t letters = 1 + random() % 256;
+    for (char& letter : value) letter = static_cast<char>(random() % letters);
+    // What comes again may be far behind, or overlap itself.
+    if (!value.empty()) value += value.substr(random() % value.size());
+    const std::string dumped = rdb::dump_string(value);
+    CHECK(dumped.size() <= value.size() + 16);
+    const rdb::Loaded loaded = rdb::load_string(dumped, no_limit);
+    REQUIRE(!loaded.problem);
+    REQUIRE(loaded.value == value);
   }
 }
 

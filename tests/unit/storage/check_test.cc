@@ -51,9 +51,10 @@ TEST_CASE("a log that is as it should be is good, and is counted") {
     const auto fs = reference_log(stop);
     CHECK(verdict_of(fs) == Verdict::good);
     const log::CheckReport report = check_log(*fs);
-    CHECK(report.keys == 12);
+    CHECK(report.keys == 13);
     CHECK(report.tombstones >= 1);
     CHECK(report.clears == 1);
+    CHECK(report.swaps == 2);
     CHECK(report.live_bytes > 0);
     CHECK(report.leftover_files == 0);
     CHECK(report.refusal.empty());

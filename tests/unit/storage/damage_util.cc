@@ -16,6 +16,13 @@ std::shared_ptr<SimFs> reference_log(Stop stop,
   for (int i = 0; i < 8; ++i) put("churn", std::string(50, static_cast<char>('a' + i)));
   put("gone", "should not come back");
   put("other", "1", never, 1);
+  // A key that goes from database to database.
+  const auto wander = [&](Database from, Database to) {
+    REQUIRE(swap(*engine, from, to));
+    if (history != nullptr) (*history)[{to, "wanderer"}].insert("in many databases");
+  };
+  put("wanderer", "in many databases", never, 5);
+  wander(5, 6);
   REQUIRE(remove(*engine, "gone"));
   REQUIRE(clear(*engine, 1));
   compact(*engine);
@@ -24,6 +31,7 @@ std::shared_ptr<SimFs> reference_log(Stop stop,
   put("twice", "older");
   put("second", "in database 1", never, 1);
   put("removed", "x");
+  wander(6, 7);
   put("twice", "newer");
   REQUIRE(remove(*engine, "removed"));
   {

@@ -22,8 +22,8 @@ inline std::map<std::string, std::string> snapshot(SimFs& fs) {
 
 enum class Stop { clean, killed };
 
-// Values, removals, a cleared database, deadlines, sealed log segments and a compacted one; all of
-// it synced. `states` gets the values that each key ever had.
+// Values, removals, a cleared database, swapped ones, deadlines, sealed log segments and a
+// compacted one; all of it synced. `states` gets the values that each key ever had.
 std::shared_ptr<SimFs> reference_log(Stop stop,
                                      std::map<ModelKey, std::set<std::string>>* history = nullptr);
 

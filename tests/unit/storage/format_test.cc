@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "storage/database_map.h"
 #include "storage/limits.h"
 #include "storage/log/bytes.h"
 #include "storage/log/checksum.h"
@@ -94,6 +95,18 @@ TEST_CASE("a record with its own LSN has frozen bytes too") {
   CHECK(hex(bytes) == "883037ff01020001010000000100000007000000000000006b76");
 }
 
+TEST_CASE("the bytes of a swap are frozen") {
+  DatabaseMap map;
+  map.swap(0, 3);
+  const DatabaseMap::Encoded numbers = map.encoded();
+  const std::string bytes =
+      stamped({.kind = RecordKind::swap, .key = {numbers.data(), numbers.size()}},
+              segment_seed(1, 2), 72, 7);
+  CHECK(hex(bytes) ==
+        "9de599b9040000000800000000000000"
+        "1302547698badcfe");
+}
+
 TEST_CASE("what was encoded is read back") {
   const std::string bytes = example_segment();
   const auto header = parse_segment_header(bytes);
@@ -177,7 +190,8 @@ TEST_CASE("a record breaks none of its rules without being refused") {
   }
   using namespace std::string_view_literals;
   CHECK(fault_of(value, 4, "\x00"sv) != nullptr);  // kind
-  CHECK(fault_of(value, 4, "\x04"sv) != nullptr);
+  CHECK(fault_of(value, 4, "\x04"sv) != nullptr);  // swap with a value
+  CHECK(fault_of(value, 4, "\x05"sv) != nullptr);
   CHECK(fault_of(value, 5, "\x07"sv) !=
         nullptr);  // flags: compressed, encrypted, previous, unknown
   CHECK(fault_of(value, 5, "\x0b"sv) != nullptr);
@@ -195,6 +209,13 @@ TEST_CASE("a record breaks none of its rules without being refused") {
   CHECK(fault_of(value, 24, "\x00\x00\x00\x00\x00\x00\x01\x00"sv) != nullptr);
   CHECK(fault_of(value, 4, "\x02"sv) != nullptr);  // tombstone with a value
   CHECK(fault_of(value, 4, "\x03"sv) != nullptr);  // clear with a key
+  const DatabaseMap::Encoded numbers = DatabaseMap().encoded();
+  std::string swap;
+  append_record(swap, {.kind = RecordKind::swap, .key = {numbers.data(), numbers.size()}});
+  REQUIRE(parse_record(swap).fault == nullptr);
+  CHECK(fault_of(swap, 7, "\x01"sv) != nullptr);   // in a database
+  CHECK(fault_of(swap, 16, "\x00"sv) != nullptr);  // two databases are the same
+  CHECK(fault_of(swap, 8, "\x07"sv) != nullptr);   // too short
 }
 
 TEST_CASE("a frame header breaks none of its rules without being refused") {

@@ -36,6 +36,7 @@ TEST_CASE("the keys of rocksdb's records are frozen") {
         "6e616d65");
   CHECK(hex(state_key(15)) == "730f");
   CHECK(hex(secret_key()) == "68");
+  CHECK(hex(map_key()) == "6d");
   CHECK(hex(range_prefix('d', 3, 7)) ==
         "6403"
         "00000007");
@@ -67,6 +68,12 @@ TEST_CASE("the values of rocksdb's records are frozen") {
         "0100000000000000"
         "0400000000000000"
         "0500000000000000");
+  MapState exchanged{.lsn = 6, .last_lsn = 7};
+  exchanged.map.swap(0, 3);
+  CHECK(hex(encode_map(exchanged)) ==
+        "1302547698badcfe"
+        "0600000000000000"
+        "0700000000000000");
 }
 
 TEST_CASE("what was encoded is parsed, and what was not is refused") {
@@ -96,6 +103,14 @@ TEST_CASE("what was encoded is parsed, and what was not is refused") {
   CHECK_FALSE(parse_state(state.substr(1)));
   CHECK_FALSE(parse_state(encode_state({.keys = 1, .volatiles = 2})));
   CHECK_FALSE(parse_state(encode_state({.last_lsn = std::uint64_t{1} << 48})));
+  const std::string map = encode_map({.lsn = 6, .last_lsn = 7});
+  REQUIRE(parse_map(map));
+  CHECK(parse_map(map)->lsn == 6);
+  CHECK(parse_map(map)->last_lsn == 7);
+  CHECK_FALSE(parse_map(map + "x"));
+  CHECK_FALSE(parse_map(map.substr(1)));
+  CHECK_FALSE(parse_map("\x11" + map.substr(1)));
+  CHECK_FALSE(parse_map(encode_map({.lsn = 8, .last_lsn = 7})));
   CHECK(parse_secret(std::string(16, 's')));
   CHECK_FALSE(parse_secret(std::string(15, 's')));
 }

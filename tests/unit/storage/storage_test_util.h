@@ -84,6 +84,13 @@ inline Result<Position> clear(Engine& engine, Database database = 0) {
   return (*session)->commit();
 }
 
+inline Result<Position> swap(Engine& engine, Database first, Database second) {
+  auto session = engine.begin();
+  if (!session) return std::unexpected(session.error());
+  (*session)->swap(first, second);
+  return (*session)->commit();
+}
+
 // The value, "(absent)", or the error's text.
 inline std::string get(Reader& reader, std::string_view key, Database database = 0) {
   std::string value;
