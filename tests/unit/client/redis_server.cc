@@ -25,9 +25,8 @@ RedisServer::RedisServer(std::vector<std::string> arguments, std::uint16_t port)
   if (port == 0) {
     arguments_.insert(arguments_.end(), {"--port", std::to_string(address_.port)});
   }
-  arguments_.insert(arguments_.end(),
-                    {"--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--rdbcompression",
-                     "no", "--daemonize", "no", "--loglevel", "warning"});
+  arguments_.insert(arguments_.end(), {"--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                                       "--daemonize", "no", "--loglevel", "warning"});
   start();
 }
 
