@@ -135,10 +135,10 @@ void become(Client& client, AccountPtr account) {
 }
 
 void note_failed_log_in(Services& services, const Client& client, std::string_view command,
-                        std::string_view username) {
+                        std::string_view username, std::string_view context) {
   LogEntry entry;
   entry.reason = "auth";
-  entry.context = client.in_transaction ? "multi" : "toplevel";
+  entry.context = context;
   entry.object = command;
   entry.username = username;
   note(services, client, std::move(entry));
