@@ -96,7 +96,8 @@ bool refuses_restricted(Services& services, Client& client, const Request& reque
   const Verdict verdict = check(user_of(client), command, request.args);
   if (verdict.allowed()) return false;
   client.shared->last_command.store(&command, std::memory_order_relaxed);
-  note_refusal(services, client, command, request.args, verdict, "toplevel");
+  note_refusal(services, client, command, request.args, verdict,
+               client.in_transaction ? "multi" : "toplevel");
   refuse_request(client, services.watches, request.args[0], refusal(command, verdict.reason));
   return true;
 }

@@ -19,6 +19,9 @@ namespace {
 using enum Compare;
 
 // clang-format off
+// Not here: keymiss, which Redis also sends of dead keys that SCAN TYPE meets; OVERFLOW FAIL, by which
+// Redis lets a value grow without telling those who watch it; SETs of notify's "n", since SWAPDB
+// copies.
 constexpr GrammarRow rows[] = {
     // strings
     {"GET <key>", exactly, 60},
@@ -52,7 +55,7 @@ constexpr GrammarRow rows[] = {
     {"BITPOS <key> <bit> [<index>|<index> <index>|<index> <index> (BYTE|BIT)]", exactly, 15},
     {"BITOP (AND|OR|XOR) <key> {<key>}"},
     {"BITOP NOT <key> <key>", exactly, 4},
-    {"BITFIELD <key> {(GET <field> <bits>|SET <field> <bits> <int>|INCRBY <field> <bits> <int>|OVERFLOW (WRAP|SAT|FAIL|NO))}", exactly, 20},
+    {"BITFIELD <key> {(GET <field> <bits>|SET <field> <bits> <int>|INCRBY <field> <bits> <int>|OVERFLOW (WRAP|SAT|NO))}", exactly, 20},
     {"BITFIELD_RO <key> {(GET <field> <bits>)}", exactly, 5},
     // HyperLogLog, which lives in strings
     {"PFADD <key> {<value>}"},
@@ -153,7 +156,7 @@ constexpr GrammarRow rows[] = {
     {"CLIENT UNPAUSE", exactly, 1},
     {"CLIENT (NOSUCH|ID x|SETNAME)", exactly, 1},
     // server
-    {"DBSIZE", not_more, 5},
+    {"DBSIZE", almost, 5},
     {"FLUSHDB [ASYNC|SYNC|NO]", exactly, 2},
     {"FLUSHALL [ASYNC|SYNC|NO]", exactly, 1},
     {"TIME", kind, 1},
@@ -173,7 +176,7 @@ constexpr GrammarRow rows[] = {
     {"CONFIG GET {<pattern>}", parameters, 1},
     {"CONFIG GET (max*|*e*|tls-*|s?*|[a-m]*)", parameters, 1},
     {"CONFIG GET (maxclients|proto-max-bulk-len|notify-keyspace-events|nosuch|maxmemory-policy|databases|slowlog-max-len)", parameters, 3},
-    {"CONFIG SET notify-keyspace-events (KEA|KEg|Kg|Eg|Kx|KEm|Em|KEgm|K$|<q>|?)", exactly, 3},
+    {"CONFIG SET notify-keyspace-events (KEA|KEg|Kg|Eg|Kx|K$|<q>|?)", exactly, 3},
     {"CONFIG SET (nosuch x|slowlog-max-len (100|x|-1)|maxclients x|databases 5|notify-keyspace-events KEA nosuch 1)", exactly, 2},
     {"CONFIG (NOSUCH|GET|SET a|RESETSTAT x|RESETSTAT)", exactly, 1},
     {"COMMAND", commands, 1},
@@ -444,8 +447,6 @@ class Generator {
       if (subscribes && connection != subscriber) continue;
       const bool transaction = name == "multi" || name == "watch";
       if (transaction && connection == subscriber) continue;
-      // Under RESP3 Redis writes what a subscriber is told of MGET's misses into MGET's own array.
-      if (name == "mget" && connection == subscriber) continue;
       if (state.maybe_queueing && (name == "quit" || name == "reset")) continue;
       if (name == "client" && words.size() > 1 && lower_case(words[1]) == "reply" &&
           (state.maybe_queueing || words.size() > 2) &&

@@ -32,7 +32,7 @@ enum class Compare : std::uint8_t {
   presence,      // null or not
   kind,          // the first byte: what differs from server to server by its nature
   header,        // the first line: what is random, but of one size
-  not_more,      // integers, not more of kvs: Redis still counts what has expired and was not met
+  almost,        // numbers of keys: both may count for a while what has expired
   hello,         // without id and version
   help,          // the lines around those that say what there is
   names,         // of commands that both have, in any order

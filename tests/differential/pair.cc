@@ -202,10 +202,13 @@ std::optional<Mismatch> ServerPair::match(Connection& connection, const Step& st
         all[side] = std::string("(") + error.what() + ")";
       }
     }
-    // What was published meanwhile may have come between.
-    if (all[redis_side] != all[kvs_side] && connection.subscribed[0].empty() &&
-        connection.subscribed[1].empty() && connection.subscribed[2].empty() &&
-        !is_meant("(bytes)", all[redis_side], all[kvs_side])) {
+    // What was published, or told of tracked keys, meanwhile may have come between.
+    const auto is_told = [](const std::string& bytes) {
+      return bytes.find("\r\ninvalidate\r\n") != std::string::npos;
+    };
+    if (all[redis_side] != all[kvs_side] && !is_told(all[redis_side]) && !is_told(all[kvs_side]) &&
+        connection.subscribed[0].empty() && connection.subscribed[1].empty() &&
+        connection.subscribed[2].empty() && !is_meant("(bytes)", all[redis_side], all[kvs_side])) {
       return Mismatch{"(bytes)", shown(step), all[redis_side], all[kvs_side]};
     }
     return std::nullopt;
