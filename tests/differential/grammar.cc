@@ -377,7 +377,10 @@ class Generator {
         !states_[connection].maybe_restricted) {
       return silence(out, connection);
     }
-    if (one_in(30) && !states_[connection].maybe_queueing) log_in(out, connection);
+    // Not the subscriber, whom kvs would end in a moment of its own when he loses a right.
+    if (one_in(30) && !states_[connection].maybe_queueing && connection != subscriber) {
+      log_in(out, connection);
+    }
     while (out.size() - before < length && bytes < run_bytes_max) {
       out.push_back(step(connection));
       for (const std::string& word : out.back().words) bytes += word.size();
@@ -470,6 +473,8 @@ class Generator {
     if (lower_case(out[0]) == "shutdown") out = {"SHUTDOWN", "ABORT"};
     if (lower_case(out[0]) == "wait" && out.size() > 1 && number(out[1]).value_or(0) > 0)
       out[1] = "0";
+    if (name_of(out) == "client|pause" && out.size() > 2 && number(out[2]).value_or(0) > 2)
+      out[2] = "2";
     if (name_of(out) == "script|flush") out = {"SCRIPT", "FLUSH", "NO"};
     return out;
   }
