@@ -32,7 +32,7 @@ constexpr std::size_t commands_default = 10'000;
 #else
 constexpr std::size_t commands_default = 100'000;
 #endif
-constexpr int shrink_seconds = 5;
+constexpr int shrink_seconds = 60;
 constexpr std::size_t epoch_commands = 5000;
 constexpr std::size_t epochs_per_restart = 5;
 // From so many commands on an entry of the list that has met nothing is one too many.
