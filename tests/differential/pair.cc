@@ -104,6 +104,7 @@ void ServerPair::reset() {
     ask(side, {"FLUSHALL"});
     ask(side, {"CONFIG", "SET", "notify-keyspace-events", ""});
     ask(side, {"CONFIG", "SET", "slowlog-max-len", "128"});
+    ask(side, {"CONFIG", "SET", "maxclients", "10000"});  // which a restart of kvs forgets
     ask(side, {"CONFIG", "SET", "slowlog-log-slower-than", "-1"});  // what is slow is chance
     ask(side, {"SLOWLOG", "RESET"});
     ask(side, {"ACL", "LOG", "RESET"});
