@@ -36,7 +36,7 @@ constexpr int shrink_seconds = 60;
 constexpr std::size_t epoch_commands = 5000;
 constexpr std::size_t epochs_per_restart = 5;
 // From so many commands on an entry of the list that has met nothing is one too many.
-constexpr std::size_t commands_that_meet_all = 1'000'000;
+constexpr std::size_t commands_that_meet_all = 10'000'000;
 
 std::size_t commands_wanted() {
   const char* const given = std::getenv("KVS_DIFFERENTIAL_COMMANDS");

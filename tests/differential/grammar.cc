@@ -19,9 +19,9 @@ namespace {
 using enum Compare;
 
 // clang-format off
-// Not here: keymiss, which Redis also sends of dead keys that SCAN TYPE meets; OVERFLOW FAIL, by which
-// Redis lets a value grow without telling those who watch it; SETs of notify's "n", since SWAPDB
-// copies.
+// Not here: keymiss, which Redis also sends of dead keys that SCAN TYPE meets; OVERFLOW FAIL, by
+// which Redis lets a value grow without telling those who watch it; events of class "n", which
+// SWAPDB would send.
 constexpr GrammarRow rows[] = {
     // strings
     {"GET <key>", exactly, 60},

@@ -1429,6 +1429,9 @@ const std::vector<Script> scripts = {
          {"CLIENT LIST TYPE a<00>b", "-ERR Unknown client type 'a'"},
          {"CLIENT KILL USER a<00>b", "-ERR No such user 'a'"},
          {"LATENCY GRAPH a<00>b", "-ERR No samples available for event 'a'"},
+         {"CONFIG SET notify-keyspace-events Kg<00>b", "+OK"},
+         {"CONFIG GET notify-keyspace-events", "*2 $22 notify-keyspace-events $2 gK"},
+         {"CONFIG SET notify-keyspace-events ''", "+OK"},
      }},
     {"subcommands with too many words are refused by the name that they were given",
      {
