@@ -37,7 +37,7 @@ constexpr std::array families = {
            " geoadd geodist geohash geopos georadius georadius_ro georadiusbymember "
            "georadiusbymember_ro geosearch geosearchstore "},
     Family{"this server has nothing that could be sorted", " sort sort_ro "},
-    Family{"this server runs no Lua", " eval_ro evalsha_ro fcall fcall_ro function "},
+    Family{"this server runs no Lua", " fcall fcall_ro function "},
     Family{"this server is no cluster", " asking cluster restore-asking "},
     Family{"this server does not replicate", " failover psync replconf replicaof slaveof sync "},
     Family{"this server opens no connections", " migrate "},

@@ -51,6 +51,7 @@ enum Flags : std::uint32_t {
   may_replicate = 1u << 23,     // as Redis flags it: CLIENT PAUSE WRITE holds it too
   skip_monitor = 1u << 24,      // as Redis flags it
   keys_optional = 1u << 25,     // as Redis flags it: "no_mandatory_keys"
+  guarded = 1u << 26,           // refused unless the configuration allows it (resolve_request)
 };
 
 // Which words are keys, as COMMAND reports it: first, last (negative: from the end), step; 0 0 0:

@@ -360,10 +360,7 @@ Connection::Step Connection::answer_ready() {
 }
 
 Request Connection::resolve(Args words) const {
-  Request request;
-  request.args = words;
-  request.command = worker_.services().commands.resolve(words, request.error);
-  return request;
+  return resolve_request(worker_.services(), *client_.shared, words);
 }
 
 // A browser that was made to talk to us would send these lines; answering the rest of what it sends

@@ -18,22 +18,6 @@ namespace kvs::daemon {
 
 namespace {
 
-// Keeps what a read learned: whether it must be repeated on the pool, and what it depends on. An
-// absent key depends on everything committed, since its removal may be the newest of it.
-void note(Context::Keys& keys, const Engine& engine, const Result<std::optional<KeyInfo>>& found) {
-  if (!found) {
-    if (found.error().code() == Code::would_block) keys.would_block = true;
-    return;
-  }
-  if (*found) {
-    ++keys.hits;
-    keys.position = std::max(keys.position, (*found)->lsn);
-  } else {
-    ++keys.misses;
-    keys.position = std::max(keys.position, engine.committed());
-  }
-}
-
 // Does `command` look at the keys several times, at each of which it should find them as at the
 // others? Those that name one key look once.
 bool looks_often(const Command& command) {
@@ -42,25 +26,26 @@ bool looks_often(const Command& command) {
 
 }  // namespace
 
-Result<std::optional<KeyInfo>> Context::find(std::string_view key) {
-  return find(client.database, key);
+Result<std::optional<KeyInfo>> Context::find(std::string_view key, Lookup lookup) {
+  return find(client.database, key, lookup);
 }
 
-Result<std::optional<KeyInfo>> Context::find(Database database, std::string_view key) {
+Result<std::optional<KeyInfo>> Context::find(Database database, std::string_view key,
+                                             Lookup lookup) {
   depends_on(key);
   auto found = keys_.session != nullptr ? keys_.session->find({database, key}, keys_.access)
                                         : services.engine.find({database, key}, keys_.access);
-  note(keys_, services.engine, found);
-  notify_of_miss(found, {database, key});
+  note(found, {database, key}, lookup);
   return found;
 }
 
-Result<std::optional<KeyInfo>> Context::get(std::string_view key, std::string& value) {
-  return get(client.database, key, value);
+Result<std::optional<KeyInfo>> Context::get(std::string_view key, std::string& value,
+                                            Lookup lookup) {
+  return get(client.database, key, value, lookup);
 }
 
 Result<std::optional<KeyInfo>> Context::get(Database database, std::string_view name,
-                                            std::string& value) {
+                                            std::string& value, Lookup lookup) {
   const Key key{database, name};
   depends_on(name);
   if (reply_too_long()) return fail(Code::too_large, "the reply exceeds its limit");
@@ -69,15 +54,32 @@ Result<std::optional<KeyInfo>> Context::get(Database database, std::string_view 
   if (keys_.read_ahead != nullptr && !keys_.read_ahead->empty()) {
     auto found = reader.find(key, keys_.access);
     if (!found || !*found || keys_.read_ahead->lookup((*found)->lsn, value)) {
-      note(keys_, services.engine, found);
-      notify_of_miss(found, key);
+      note(found, key, lookup);
       return found;
     }
   }
   auto found = reader.get(key, keys_.access, value);
-  note(keys_, services.engine, found);
-  notify_of_miss(found, key);
+  note(found, key, lookup);
   return found;
+}
+
+// Keeps what a lookup learned: whether it must be repeated on the pool, and what it depends on. An
+// absent key depends on everything committed, since its removal may be the newest of it.
+void Context::note(const Result<std::optional<KeyInfo>>& found, Key key, Lookup lookup) {
+  if (!found) {
+    keys_.would_block = keys_.would_block || found.error().code() == Code::would_block;
+    return;
+  }
+  keys_.position = std::max(keys_.position, *found ? (*found)->lsn : services.engine.committed());
+  if (lookup == Lookup::unseen) return;
+  const bool flagged = keys_.running != nullptr && !keys_.running->has(writes);
+  if (lookup != Lookup::read && !flagged) return;
+  if (*found) {
+    ++keys_.hits;
+  } else {
+    ++keys_.misses;
+    if (lookup != Lookup::untold) notify(notify_key_miss, "keymiss", key.database, key.name);
+  }
 }
 
 // One command may ask for the same large value a million times: its reply is given up, and the
@@ -94,6 +96,7 @@ void Context::put(std::string_view key, std::string_view value, UnixMs expire_at
 
 void Context::put(Database database, std::string_view key, std::string_view value,
                   UnixMs expire_at) {
+  notify_if_new({database, key});
   note_put({database, key});
   keys_.session->put({database, key}, value, expire_at);
 }
@@ -101,14 +104,21 @@ void Context::put(Database database, std::string_view key, std::string_view valu
 void Context::put_argument(std::string_view key, std::string_view value, UnixMs expire_at) {
   // What EXEC runs does not live until the commit.
   if (keys_.in_transaction) return put(key, value, expire_at);
+  notify_if_new({client.database, key});
   note_put({client.database, key});
   keys_.session->put_lasting({client.database, key}, value, expire_at);
+}
+
+void Context::put_as_new(Database database, std::string_view key, std::string_view value,
+                         UnixMs expire_at) {
+  notify(notify_new, "new", database, key);
+  note_put({database, key});
+  keys_.session->put({database, key}, value, expire_at);
 }
 
 void Context::note_put(Key key) {
   assert(keys_.session != nullptr);
   depends_on(key.name);
-  notify_if_new(key);
   services.watches.touch(key);
   note_change(key.name);
 }
@@ -213,6 +223,13 @@ void Context::run_handler(const Command& command, Args args, resp::ReplyWriter& 
   }
 }
 
+void Context::run_part(const Command& command, Args args, resp::ReplyWriter& reply) {
+  if (client.tracking.on) remember_keys(command, args);
+  const Command* const whole = std::exchange(keys_.running, &command);
+  command.handler(*this, args, reply);
+  keys_.running = whole;
+}
+
 bool Context::may_look_at_all_keys() {
   keys_.would_block = keys_.would_block || keys_.access == Access::resident_only;
   return keys_.access != Access::resident_only;
@@ -239,8 +256,8 @@ bool Context::all_synced() const {
   return !has_pending_writes() && services.engine.synced() >= services.engine.committed();
 }
 
-bool Context::may_wait() const {
-  return !keys_.in_transaction;
+bool Context::in_transaction() const {
+  return keys_.in_transaction;
 }
 
 bool Context::has_pending_writes() const {
@@ -302,12 +319,7 @@ void Context::notify(std::uint32_t event_class, std::string_view event, Database
   for (Message& message : messages) keys_.outbox->push_back({std::move(message), true});
 }
 
-// Events of looking and of putting, which no handler tells of.
-void Context::notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key) {
-  if (!found || *found || keys_.running == nullptr || keys_.running->has(writes)) return;
-  notify(notify_key_miss, "keymiss", key.database, key.name);
-}
-
+// Of putting, which no handler tells of.
 void Context::notify_if_new(Key key) {
   if ((services.settings.notify_flags.load(std::memory_order_relaxed) & notify_new) == 0) return;
   const auto found = keys_.session->find(key, Access::resident_only);

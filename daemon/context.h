@@ -54,6 +54,14 @@ struct Services {
   Backups* backups = nullptr;  // null: none are made
 };
 
+// Is looking at a key a read, which counts as a hit or a miss, and of whose miss is told (keymiss)?
+enum class Lookup : std::uint8_t {
+  as_flagged,  // if the command that runs does not write
+  read,
+  untold,  // as flagged, but a miss is not told of
+  unseen,  // not counted either
+};
+
 class Context {
  public:
   Client& client;
@@ -62,12 +70,15 @@ class Context {
   // --- keys of the client's database (or of `database`) ---
 
   // What is known of `key`, without its value; nullopt: absent (or expired).
-  Result<std::optional<KeyInfo>> find(std::string_view key);
-  Result<std::optional<KeyInfo>> find(Database database, std::string_view key);
+  Result<std::optional<KeyInfo>> find(std::string_view key, Lookup lookup = Lookup::as_flagged);
+  Result<std::optional<KeyInfo>> find(Database database, std::string_view key,
+                                      Lookup lookup = Lookup::as_flagged);
 
   // The same with the value. `value` is set when the key is present.
-  Result<std::optional<KeyInfo>> get(std::string_view key, std::string& value);
-  Result<std::optional<KeyInfo>> get(Database database, std::string_view key, std::string& value);
+  Result<std::optional<KeyInfo>> get(std::string_view key, std::string& value,
+                                     Lookup lookup = Lookup::as_flagged);
+  Result<std::optional<KeyInfo>> get(Database database, std::string_view key, std::string& value,
+                                     Lookup lookup = Lookup::as_flagged);
 
   // Only in commands flagged `writes` (or `in_session`, if can_write()). Nothing is visible to
   // others before the batch commits, and the client's reply leaves only after that.
@@ -75,6 +86,9 @@ class Context {
   void put(Database database, std::string_view key, std::string_view value, UnixMs expire_at);
   // The same for a `value` that is a word of the request: a large one is not copied.
   void put_argument(std::string_view key, std::string_view value, UnixMs expire_at);
+  // The same where Redis removes what is there first: it tells of a new key in any case.
+  void put_as_new(Database database, std::string_view key, std::string_view value,
+                  UnixMs expire_at);
   void remove(std::string_view key);
   void remove(Database database, std::string_view key);
   void clear(Database database);
@@ -110,8 +124,8 @@ class Context {
 
   // Is everything that is committed, and that this batch is about to commit, synced?
   bool all_synced() const;
-  // May the command that runs wait? Not inside EXEC.
-  bool may_wait() const;
+  // Is EXEC running? Then no command may wait.
+  bool in_transaction() const;
 
   // Wall clock, read once per command (once per transaction inside EXEC).
   UnixMs now() const noexcept { return now_; }
@@ -119,6 +133,8 @@ class Context {
   // Runs one handler, with everything that observes commands around it (slow log, monitors, tracked
   // keys, times). For executor.cc and EXEC.
   void run_handler(const Command& command, Args args, resp::ReplyWriter& reply);
+  // Runs a handler as a part of the command that runs (a script).
+  void run_part(const Command& command, Args args, resp::ReplyWriter& reply);
 
   // Runs the queued commands of the client's transaction; only EXEC calls it.
   void run_transaction(resp::ReplyWriter& reply);
@@ -135,7 +151,7 @@ class Context {
   void depends_on(std::string_view name);
   bool has_pending_writes() const;
   void note_that_everything_changed();
-  void notify_of_miss(const Result<std::optional<KeyInfo>>& found, Key key);
+  void note(const Result<std::optional<KeyInfo>>& found, Key key, Lookup lookup);
   void notify_if_new(Key key);
   void note_put(Key key);
   void note_change(std::string_view name);

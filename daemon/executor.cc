@@ -9,6 +9,7 @@
 #include "daemon/acl/gate.h"
 #include "daemon/commands/arguments.h"
 #include "daemon/commands/session_state.h"
+#include "daemon/config.h"
 #include "daemon/context_keys.h"
 #include "daemon/durability.h"
 #include "daemon/limits.h"
@@ -22,6 +23,11 @@
 namespace kvs::daemon {
 
 namespace {
+
+bool is_local(const ClientShared& client) {
+  return client.address.starts_with("127.") || client.address.starts_with("[::1]") ||
+         client.address.starts_with("::1");
+}
 
 bool may_run(const Client& client, const Command& command) {
   return client.authenticated || command.has(no_auth);
@@ -60,6 +66,8 @@ bool touches_keys(const Client& client, const Request& request) {
 }
 
 void queue(Client& client, const Request& request, resp::ReplyWriter& reply) {
+  // EXEC will run nothing of it.
+  if (client.transaction_broken) return reply.simple("QUEUED");
   std::size_t bytes = 0;
   for (const std::string_view word : request.args) bytes += word.size() + sizeof(std::string);
   if (client.transaction_bytes + bytes > limits::transaction_bytes_max) {
@@ -81,6 +89,7 @@ void execute(Services& services, Client& client, const Request& request, Context
   };
   if (request.command == nullptr) {
     keys.misused = services.commands.named(request.args);
+    client.shared->last_command.store(keys.misused, std::memory_order_relaxed);
     return refuse(request.error);
   }
   const Command& command = *request.command;
@@ -133,14 +142,8 @@ void count(WorkerMetrics& metrics, const Request& request, const Context::Keys& 
            const Client& client, std::size_t output_before) {
   metrics.commands.fetch_add(1, std::memory_order_relaxed);
   client.shared->commands.fetch_add(1, std::memory_order_relaxed);
-  if (request.command != nullptr && !request.command->has(writes)) {
-    if (keys.hits != 0) {
-      metrics.keyspace_hits.fetch_add(keys.hits, std::memory_order_relaxed);
-    }
-    if (keys.misses != 0) {
-      metrics.keyspace_misses.fetch_add(keys.misses, std::memory_order_relaxed);
-    }
-  }
+  if (keys.hits != 0) metrics.keyspace_hits.fetch_add(keys.hits, std::memory_order_relaxed);
+  if (keys.misses != 0) metrics.keyspace_misses.fetch_add(keys.misses, std::memory_order_relaxed);
   const bool is_error = client.output.size() > output_before && client.output[output_before] == '-';
   if (request.command != nullptr && keys.ran) {
     metrics.by_command.note_call(
@@ -401,6 +404,23 @@ class BatchRun {
 };
 
 }  // namespace
+
+Request resolve_request(const Services& services, const ClientShared& client, Args words) {
+  Request request;
+  request.args = words;
+  request.command = services.commands.resolve(words, request.error);
+  if (request.command == nullptr || !request.command->has(guarded)) return request;
+  const DebugCommand allowed = services.config.enable_debug_command;
+  if (allowed == DebugCommand::yes || (allowed == DebugCommand::local && is_local(client))) {
+    return request;
+  }
+  request.command = nullptr;
+  request.error =
+      "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you "
+      "can run it from a local connection, otherwise you need to set this option in the "
+      "configuration file, and then restart the server.";
+  return request;
+}
 
 Inline answer_inline(Services& services, WorkerMetrics& metrics, Client& client,
                      const Request& request, Position& position, const ReadAhead* read_ahead) {

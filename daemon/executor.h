@@ -42,6 +42,10 @@ struct BatchEntry {
   Position position = 0;
 };
 
+// Finds the command that `words` name. DEBUG is none if the configuration does not allow it to the
+// client: that comes before anything else is asked about a command.
+Request resolve_request(const Services& services, const ClientShared& client, Args words);
+
 enum class Inline : std::uint8_t { answered, needs_pool };
 
 // Runs `request` on the loop thread if nothing in it can wait: its reply is then appended to

@@ -72,6 +72,9 @@ Step compare_one(std::string_view pattern, std::size_t at, char byte, Case lette
 }  // namespace
 
 bool glob_matches(std::string_view pattern, std::string_view text, Case letters) {
+  // Redis looks at no star before it has something to compare: to those who mean everything "*" is
+  // a word of its own.
+  if (text.empty()) return pattern.empty();
   constexpr std::size_t none = std::string_view::npos;
   std::size_t p = 0;
   std::size_t t = 0;

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,8 +29,17 @@ enum class Script : std::uint8_t {
   count_in_window,      // INCRBY of a key that lives for some seconds; its value and its PTTL
 };
 
-// The script whose SHA-1 is `digest` (40 hexadecimal digits in any case).
-std::optional<Script> find_script(std::string_view digest);
+struct KnownScript {
+  std::string_view digest;
+  Script script;
+  // The lines of its text, from 1, with its first call and with the last that it changes something
+  // with: errors name them.
+  int first_line;
+  int last_line;
+};
+
+// The script whose SHA-1 is `digest` (40 hexadecimal digits in any case); null when there is none.
+const KnownScript* find_script(std::string_view digest);
 
 // SHA-1 of `text`, in lower case: what Redis calls a script by.
 std::string script_digest(std::string_view text);

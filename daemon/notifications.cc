@@ -33,6 +33,7 @@ constexpr std::array<Letter, 14> classes = {{{'g', notify_generic, true},
 std::optional<std::uint32_t> parse_notify_flags(std::string_view letters) {
   std::uint32_t flags = 0;
   for (const char letter : letters) {
+    if (letter == '\0') break;  // where Redis' text ends
     bool known = false;
     for (const Letter& each : classes) {
       if (letter != each.letter && !(letter == 'A' && each.in_all)) continue;
@@ -45,6 +46,7 @@ std::optional<std::uint32_t> parse_notify_flags(std::string_view letters) {
 }
 
 std::string canonical_notify_letters(std::string_view letters) {
+  letters = letters.substr(0, letters.find('\0'));
   const auto has = [letters](const Letter& each) {
     return letters.find(each.letter) != std::string_view::npos ||
            (each.in_all && letters.find('A') != std::string_view::npos);

@@ -113,16 +113,21 @@ void Tracking::tell(std::span<const ChangedKey> changes) {
 void Tracking::invalidate(const std::string& key, std::uint64_t writer) {
   const auto entry = table_.find(key);
   if (entry == table_.end()) return;
-  const Ids ids = std::move(entry->second);
+  const Ids ids = std::exchange(entry->second, {});
   const std::string_view keys[] = {key};
-  table_.erase(entry);
   items_ -= ids.size();
   for (const std::uint64_t id : ids) {
     const auto follower = followers_.find(id);
     if (follower == followers_.end()) continue;
-    if (follower->second.options.no_loop && id == writer) continue;
-    send(follower->second, keys);
+    if (!follower->second.options.no_loop || id != writer) {
+      send(follower->second, keys);
+      continue;
+    }
+    // It may have read the key again behind its own change, before this was told.
+    entry->second.push_back(id);
+    ++items_;
   }
+  if (entry->second.empty()) table_.erase(entry);
 }
 
 // What one commit has changed is told in one message to each follower and prefix.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "daemon/acl/rules.h"
+#include "daemon/commands/arguments.h"
 
 namespace kvs::daemon::acl {
 
@@ -93,8 +94,8 @@ Result<AccountPtr> Accounts::change(std::string_view name,
   User user = at != accounts_.end() ? *at->second->user() : new_user(name);
   if (const auto mistake = apply_rules(user, rules, commands_)) {
     if (mistake->rule.empty()) return fail(Code::invalid, mistake->text);
-    return fail(Code::invalid,
-                "Error in ACL SETUSER modifier '" + mistake->rule + "': " + mistake->text);
+    return fail(Code::invalid, "Error in ACL SETUSER modifier '" + as_printed(mistake->rule) +
+                                   "': " + mistake->text);
   }
   put(std::move(user));
   return accounts_.find(name)->second;

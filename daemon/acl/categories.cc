@@ -46,7 +46,7 @@ std::vector<std::string_view> categories_of(const Command& command) {
   if (command.has(keyspace_family)) result.push_back("keyspace");
   if (command.has(writes)) {
     result.push_back("write");
-  } else if (command.has(reads)) {
+  } else if (command.has(reads) && command.doc.group != "scripting") {
     result.push_back("read");
   }
   // What only holds subcommands is in no group of its own.

@@ -4,6 +4,7 @@
 
 #include "daemon/commands/arguments.h"
 #include "daemon/glob.h"
+#include "daemon/key_access.h"
 
 namespace kvs::daemon::acl {
 
@@ -15,22 +16,8 @@ struct Access {
   bool is_key = true;
 };
 
-// The `index`-th of the parts of a row's key_access; the last one stands for all behind it.
-std::string_view access_text(const Command& command, std::size_t index) {
-  std::string_view text = command.doc.key_access;
-  for (; index > 0 && text.find(';') != text.npos; --index) text.remove_prefix(text.find(';') + 1);
-  return text.substr(0, text.find(';'));
-}
-
-// Rows with variable_flags do less than they say, depending on their arguments.
-bool bitfield_only_reads(Args args) {
-  return std::none_of(
-      args.begin() + std::min<std::size_t>(2, args.size()), args.end(),
-      [](std::string_view word) { return is_word(word, "SET") || is_word(word, "INCRBY"); });
-}
-
 Access access_of(const Command& command, Args args, std::size_t index) {
-  const std::string_view text = access_text(command, index);
+  const std::string_view text = key_access_of(command, args, index);
   const auto says = [text](std::string_view flag) { return text.find(flag) != text.npos; };
   Access access;
   access.is_key = !says("not_key");
@@ -40,9 +27,6 @@ Access access_of(const Command& command, Args args, std::size_t index) {
     access.reads = true;
     access.writes = command.has(writes);
   }
-  if (command.name == "set" && !set_looks_at_value(args)) access.reads = false;
-  if (command.name == "delex" && args.size() < 3) access.reads = false;
-  if (command.name == "bitfield" && bitfield_only_reads(args)) access.writes = false;
   return access;
 }
 

@@ -96,7 +96,8 @@ bool refuses_restricted(Services& services, Client& client, const Request& reque
   const Verdict verdict = check(user_of(client), command, request.args);
   if (verdict.allowed()) return false;
   client.shared->last_command.store(&command, std::memory_order_relaxed);
-  note_refusal(services, client, command, request.args, verdict, "toplevel");
+  note_refusal(services, client, command, request.args, verdict,
+               client.in_transaction ? "multi" : "toplevel");
   refuse_request(client, services.watches, request.args[0], refusal(command, verdict.reason));
   return true;
 }
@@ -135,10 +136,10 @@ void become(Client& client, AccountPtr account) {
 }
 
 void note_failed_log_in(Services& services, const Client& client, std::string_view command,
-                        std::string_view username) {
+                        std::string_view username, std::string_view context) {
   LogEntry entry;
   entry.reason = "auth";
-  entry.context = client.in_transaction ? "multi" : "toplevel";
+  entry.context = context;
   entry.object = command;
   entry.username = username;
   note(services, client, std::move(entry));

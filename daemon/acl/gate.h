@@ -35,9 +35,9 @@ bool refuses_in_script(Services& services, Client& client, const Command& comman
 // Makes `account` the client's user.
 void become(Client& client, AccountPtr account);
 
-// Notes a refused AUTH or HELLO; `command` as it was written.
+// Notes a refused AUTH or HELLO; `command` as it was written, `context` "toplevel" or "multi".
 void note_failed_log_in(Services& services, const Client& client, std::string_view command,
-                        std::string_view username);
+                        std::string_view username, std::string_view context);
 
 // Closes connections of users who are gone, and of those who listen to what `name` may not hear any
 // more. `self` is closed when its reply is sent.

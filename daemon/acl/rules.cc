@@ -108,10 +108,17 @@ Mistake apply_command(Selector& selector, std::string_view rule, const CommandTa
 
 // "~glob", "%R~glob", "%W~glob", "%RW~glob".
 Mistake apply_key_pattern(Selector& selector, std::string_view rule) {
+  // "~*" says what "allkeys" says, as often as one likes.
+  const bool everything = rule == "~*";
+  if (selector.all_keys && !everything) {
+    return "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not "
+           "have any effect. Try 'resetkeys' to start with an empty list of patterns";
+  }
   KeyPattern pattern;
   if (rule[0] == '%') {
-    const std::size_t tilde = rule.find('~');
-    if (tilde == std::string_view::npos || tilde == 1) return syntax_mistake;
+    // Without a pattern it is the empty one.
+    const std::size_t tilde = std::min(rule.find('~'), rule.size());
+    if (tilde == 1) return syntax_mistake;
     pattern.reads = pattern.writes = false;
     for (const char letter : rule.substr(1, tilde - 1)) {
       bool& right = letter == 'R' || letter == 'r' ? pattern.reads : pattern.writes;
@@ -122,14 +129,8 @@ Mistake apply_key_pattern(Selector& selector, std::string_view rule) {
     }
     rule.remove_prefix(tilde);
   }
-  rule.remove_prefix(1);
+  rule.remove_prefix(std::min<std::size_t>(rule.size(), 1));
   if (has_blank_or_zero(rule)) return syntax_mistake;
-  // "~*" says what "allkeys" says, as often as one likes.
-  const bool everything = rule == "*" && pattern.reads && pattern.writes;
-  if (selector.all_keys && !everything) {
-    return "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not "
-           "have any effect. Try 'resetkeys' to start with an empty list of patterns";
-  }
   pattern.glob = rule;
   if (everything) {
     selector.all_keys = true;
@@ -148,11 +149,11 @@ Mistake apply_key_pattern(Selector& selector, std::string_view rule) {
 
 Mistake apply_channel_pattern(Selector& selector, std::string_view rule) {
   const std::string glob(rule.substr(1));
-  if (has_blank_or_zero(glob)) return syntax_mistake;
   if (selector.all_channels && glob != "*") {
     return "Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does "
            "not have any effect. Try 'resetchannels' to start with an empty list of channels";
   }
+  if (has_blank_or_zero(glob)) return syntax_mistake;
   if (glob == "*") {
     selector.all_channels = true;
     selector.channels.clear();
@@ -284,8 +285,8 @@ std::optional<RuleMistake> apply_rules(User& user, std::span<const std::string_v
     if (rule.starts_with('(')) {
       while (!rule.ends_with(')')) {
         if (++i == words.size()) {
-          return RuleMistake{"",
-                             "Unmatched parenthesis in acl selector starting at '" + rule + "'."};
+          return RuleMistake{
+              "", "Unmatched parenthesis in acl selector starting at '" + as_printed(rule) + "'."};
         }
         rule.append(" ").append(words[i]);
       }

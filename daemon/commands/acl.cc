@@ -31,12 +31,6 @@ constexpr std::string_view no_file =
     "via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis "
     "configuration file set) in order to store users in the Redis configuration.";
 
-// For rules that an arity cannot express; of its own words Redis says this.
-void reply_wrong_subcommand(ReplyWriter& reply, Args args) {
-  reply.error("ERR unknown subcommand or wrong number of arguments for '" +
-              std::string(args[1].substr(0, 128)) + "'. Try ACL HELP.");
-}
-
 // ACL CAT [category]: all categories, or the commands of one.
 void acl_cat(Context& context, Args args, ReplyWriter& reply) {
   if (args.size() > 3) return reply_wrong_subcommand(reply, args);
@@ -46,7 +40,7 @@ void acl_cat(Context& context, Args args, ReplyWriter& reply) {
     return;
   }
   const auto category = acl::find_category(args[2]);
-  if (!category) return reply.error("ERR Unknown category '" + std::string(args[2]) + "'");
+  if (!category) return reply.error("ERR Unknown category '" + as_printed(args[2]) + "'");
   std::vector<std::string_view> names;
   for (const Command* command : context.services.commands.all()) {
     if (acl::is_in_category(*command, *category)) names.push_back(command->name);
@@ -76,14 +70,14 @@ void acl_deluser(Context& context, Args args, ReplyWriter& reply) {
 void acl_dryrun(Context& context, Args args, ReplyWriter& reply) {
   const auto account = context.services.accounts.find(args[2]);
   if (account == nullptr) {
-    return reply.error("ERR User '" + std::string(args[2]) + "' not found");
+    return reply.error("ERR User '" + as_printed(args[2]) + "' not found");
   }
   const Args words = args.subspan(3);
   std::string error;
   const Command* const command = context.services.commands.resolve(words, error);
   if (command == nullptr) {
     if (error.starts_with("ERR wrong number")) return reply.error(error);
-    return reply.error("ERR Command '" + std::string(words[0]) + "' not found");
+    return reply.error("ERR Command '" + as_printed(words[0]) + "' not found");
   }
   const acl::Verdict verdict = acl::check(*account->user(), *command, words);
   std::string text = "This user has no permissions to ";
@@ -94,10 +88,10 @@ void acl_dryrun(Context& context, Args args, ReplyWriter& reply) {
       text.append("run the '").append(command->name).append("' command");
       break;
     case acl::Reason::key:
-      text.append("access the '").append(words[verdict.word]).append("' key");
+      text.append("access the '").append(as_printed(words[verdict.word])).append("' key");
       break;
     case acl::Reason::channel:
-      text.append("access the '").append(words[verdict.word]).append("' channel");
+      text.append("access the '").append(as_printed(words[verdict.word])).append("' channel");
       break;
   }
   reply.bulk(text);
@@ -105,7 +99,7 @@ void acl_dryrun(Context& context, Args args, ReplyWriter& reply) {
 
 // ACL GENPASS [bits]: that many random bits as hexadecimal digits.
 void acl_genpass(Context&, Args args, ReplyWriter& reply) {
-  if (args.size() > 3) return reply_wrong_arguments(reply, "acl|genpass");
+  if (args.size() > 3) return reply_wrong_subcommand(reply, args);
   constexpr std::int64_t bits_max = 4096;
   std::int64_t bits = 256;
   if (args.size() == 3) {
@@ -299,8 +293,7 @@ constexpr std::array subcommand_rows{
             no_keys,
             acl_deluser,
             {"Deletes users and closes their connections.", "6.0.0", "server",
-             "O(N) with N the number of connections", "username [username ...]", "",
-             "request_policy:all_nodes response_policy:all_succeeded"}},
+             "O(N) with N the number of connections", "username [username ...]"}},
     Command{"acl|dryrun",
             -4,
             for_admins,
@@ -354,16 +347,14 @@ constexpr std::array subcommand_rows{
             no_keys,
             acl_save,
             {"Writes the users into the ACL file.", "6.0.0", "server",
-             "O(N) with N the number of users", "", "",
-             "request_policy:all_nodes response_policy:all_succeeded"}},
+             "O(N) with N the number of users", ""}},
     Command{"acl|setuser",
             -3,
             for_admins,
             no_keys,
             acl_setuser,
             {"Makes or changes a user.", "6.0.0", "server", "O(N) with N the number of rules",
-             "username [rule [rule ...]]", "",
-             "request_policy:all_nodes response_policy:all_succeeded"}},
+             "username [rule [rule ...]]"}},
     Command{"acl|users",
             2,
             for_admins,

@@ -40,6 +40,18 @@ void reply_wrong_arguments(resp::ReplyWriter& reply, std::string_view command) {
   reply.error(text.append(command).append("' command"));
 }
 
+void reply_wrong_subcommand(resp::ReplyWriter& reply, Args args) {
+  constexpr std::size_t shown_bytes_max = 128;
+  std::string text = "ERR unknown subcommand or wrong number of arguments for '";
+  text.append(as_printed(args[1].substr(0, shown_bytes_max))).append("'. Try ");
+  for (const unsigned char letter : args[0]) text += static_cast<char>(std::toupper(letter));
+  reply.error(text.append(" HELP."));
+}
+
+std::string as_printed(std::string_view word) {
+  return std::string(word.substr(0, word.find('\0')));
+}
+
 void reply_help(resp::ReplyWriter& reply, std::string_view command,
                 std::span<const std::string_view> lines) {
   reply.array(lines.size() + 3);

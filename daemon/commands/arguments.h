@@ -40,6 +40,14 @@ void reply_error(resp::ReplyWriter& reply, const Error& error);
 // "ERR wrong number of arguments for 'x' command": for rules that an arity cannot express.
 void reply_wrong_arguments(resp::ReplyWriter& reply, std::string_view command);
 
+// "ERR unknown subcommand or wrong number of arguments for 'x'. Try X HELP.": what Redis says of a
+// subcommand's words where its arity is not exact.
+void reply_wrong_subcommand(resp::ReplyWriter& reply, Args args);
+
+// A client's word as an error shows it: up to its first zero byte, since Redis' texts come from
+// printf.
+std::string as_printed(std::string_view word);
+
 // The lines of a HELP subcommand, between Redis' own first and last ones.
 void reply_help(resp::ReplyWriter& reply, std::string_view command,
                 std::span<const std::string_view> lines);

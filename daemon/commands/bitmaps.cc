@@ -265,7 +265,7 @@ void bitop_command(Context& context, Args args, ReplyWriter& reply) {
   if (!target) return reply_error(reply, target.error());
   std::vector<std::string> values(args.size() - 3);
   for (std::size_t i = 3; i < args.size(); ++i) {
-    const auto found = context.get(args[i], values[i - 3]);
+    const auto found = context.get(args[i], values[i - 3], Lookup::read);
     if (!found) return reply_error(reply, found.error());
   }
   const std::string result = combined(*operation, values);
@@ -360,9 +360,19 @@ std::optional<std::vector<FieldStep>> field_steps(const Context& context, Args a
   return steps;
 }
 
-// Runs the steps over `value`; one answer each, nullopt where OVERFLOW FAIL forbade it.
+// Runs the steps over `value`; one answer each, nullopt where OVERFLOW FAIL forbade it. `changed`
+// is set when a field has become another, or was written into a value that had to grow.
 std::vector<std::optional<std::int64_t>> run_steps(const std::vector<FieldStep>& steps,
-                                                   std::string& value) {
+                                                   std::string& value, bool& changed) {
+  std::size_t bytes_wanted = value.size();
+  for (const FieldStep& step : steps) {
+    if (changes(step)) {
+      bytes_wanted =
+          std::max<std::size_t>(bytes_wanted, (step.offset_bits + step.type.bits + 7) / 8);
+    }
+  }
+  const bool grows = bytes_wanted > value.size();
+  value.resize(bytes_wanted, '\0');
   std::vector<std::optional<std::int64_t>> answers;
   for (const FieldStep& step : steps) {
     const std::int64_t old = read_field(value, step.offset_bits, step.type);
@@ -373,9 +383,10 @@ std::vector<std::optional<std::int64_t>> run_steps(const std::vector<FieldStep>&
     const bool adds = step.kind == FieldStep::Kind::increment;
     const auto fitted =
         fit_field(step.type, adds ? old : step.amount, adds ? step.amount : 0, step.overflow);
-    const std::size_t bytes = (step.offset_bits + step.type.bits + 7) / 8;
-    if (value.size() < bytes) value.resize(bytes, '\0');
-    if (fitted) write_field(value, step.offset_bits, step.type, *fitted);
+    if (fitted) {
+      write_field(value, step.offset_bits, step.type, *fitted);
+      changed = changed || grows || *fitted != old;
+    }
     if (!fitted) {
       answers.emplace_back(std::nullopt);
     } else {
@@ -388,16 +399,18 @@ std::vector<std::optional<std::int64_t>> run_steps(const std::vector<FieldStep>&
 void bitfield(Context& context, Args args, Mode mode, ReplyWriter& reply) {
   const auto steps = field_steps(context, args, mode, reply);
   if (!steps) return;
-  std::string value;
-  const auto found = context.get(args[1], value);
-  if (!found) return reply_error(reply, found.error());
-  const auto answers = run_steps(*steps, value);
   const bool writing = std::any_of(steps->begin(), steps->end(), changes);
-  const bool changed = std::any_of(answers.begin(), answers.end(),
-                                   [](const auto& answer) { return answer.has_value(); });
+  std::string value;
+  const auto found = context.get(args[1], value, writing ? Lookup::as_flagged : Lookup::read);
+  if (!found) return reply_error(reply, found.error());
+  const std::size_t bytes_before = value.size();
+  bool changed = false;
+  const auto answers = run_steps(*steps, value, changed);
   // The value has its new length even where no field was changed, as in Redis.
-  if (writing) context.put(args[1], value, *found ? (*found)->expire_at : never);
-  if (writing && changed) context.notify(notify_string, "setbit", args[1]);
+  if (changed || value.size() > bytes_before) {
+    context.put(args[1], value, *found ? (*found)->expire_at : never);
+  }
+  if (changed) context.notify(notify_string, "setbit", args[1]);
   reply.array(answers.size());
   for (const auto& answer : answers) {
     if (answer) {

@@ -113,10 +113,12 @@ void client_tracking(Context& context, Args args, ReplyWriter& reply) {
   // Prefixes add up; everything else is as said last.
   wanted->on = true;
   if (wanted->broadcast) {
-    wanted->prefixes.insert(wanted->prefixes.begin(), client.tracking.prefixes.begin(),
-                            client.tracking.prefixes.end());
-    std::sort(wanted->prefixes.begin(), wanted->prefixes.end());
-    if (wanted->prefixes.empty()) wanted->prefixes.emplace_back();  // every key
+    std::vector<std::string>& prefixes = wanted->prefixes;
+    if (prefixes.empty()) prefixes.emplace_back();  // every key, beside what was asked for before
+    prefixes.insert(prefixes.begin(), client.tracking.prefixes.begin(),
+                    client.tracking.prefixes.end());
+    std::sort(prefixes.begin(), prefixes.end());
+    prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
   }
   std::weak_ptr<Mailbox> target;
   if (wanted->redirect != 0) {

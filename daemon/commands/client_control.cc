@@ -11,7 +11,7 @@ using resp::ReplyWriter;
 
 // CLIENT PAUSE milliseconds [WRITE | ALL]: commands wait. What is being executed still finishes.
 void client_pause(Context& context, Args args, ReplyWriter& reply) {
-  if (args.size() > 4) return reply_wrong_arguments(reply, "client|pause");
+  if (args.size() > 4) return reply_wrong_subcommand(reply, args);
   ClientPause::Kind kind = ClientPause::Kind::all;
   if (args.size() == 4 && is_word(args[3], "WRITE")) {
     kind = ClientPause::Kind::writes;
@@ -68,7 +68,7 @@ void client_durability(Context& context, Args args, ReplyWriter& reply) {
 
 // CLIENT UNBLOCK id [TIMEOUT | ERROR]: no command waits for other clients here, so nobody is.
 void client_unblock(Context&, Args args, ReplyWriter& reply) {
-  if (args.size() > 4) return reply_wrong_arguments(reply, "client|unblock");
+  if (args.size() > 4) return reply_wrong_subcommand(reply, args);
   if (args.size() == 4 && !is_word(args[3], "TIMEOUT") && !is_word(args[3], "ERROR")) {
     return reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
   }

@@ -130,10 +130,10 @@ void client_setinfo(Context& context, Args args, ReplyWriter& reply) {
   if (is_word(args[2], "LIB-NAME")) field = &client.library_name;
   if (is_word(args[2], "LIB-VER")) field = &client.library_version;
   if (field == nullptr) {
-    return reply.error("ERR Unrecognized option '" + std::string(args[2]) + "'");
+    return reply.error("ERR Unrecognized option '" + as_printed(args[2]) + "'");
   }
   if (!is_printable_name(args[3])) {
-    return reply.error("ERR " + std::string(args[2]) +
+    return reply.error("ERR " + as_printed(args[2]) +
                        " cannot contain spaces, newlines or special characters.");
   }
   {
@@ -160,7 +160,7 @@ std::optional<ClientType> type_argument(std::string_view word, ReplyWriter& repl
   for (const std::string_view other : {"MASTER", "SLAVE", "REPLICA"}) {
     if (is_word(word, other)) return ClientType::other;
   }
-  reply.error("ERR Unknown client type '" + std::string(word) + "'");
+  reply.error("ERR Unknown client type '" + as_printed(word) + "'");
   return std::nullopt;
 }
 
@@ -237,7 +237,7 @@ std::optional<KillFilter> kill_filter_argument(Context& context, Args args, Repl
       filter.local_address = value;
     } else if (is_word(args[i], "USER")) {
       if (context.services.accounts.find(value) == nullptr) {
-        return reply.error("ERR No such user '" + std::string(value) + "'"), std::nullopt;
+        return reply.error("ERR No such user '" + as_printed(value) + "'"), std::nullopt;
       }
       filter.user = value;
     } else if (is_word(args[i], "SKIPME") && is_word(value, "YES")) {

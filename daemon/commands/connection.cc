@@ -56,7 +56,8 @@ LogIn log_in(Context& context, std::string_view command, std::string_view user,
   ++client.auth_failures;
   // Rare, so that it does not matter that all connections share one block for it.
   context.services.metrics.worker(0).auth_failures.fetch_add(1, std::memory_order_relaxed);
-  acl::note_failed_log_in(context.services, client, command, user);
+  acl::note_failed_log_in(context.services, client, command, user,
+                          context.in_transaction() ? "multi" : "toplevel");
   return LogIn::wrong;
 }
 
@@ -117,7 +118,7 @@ void reset_command(Context& context, Args, ReplyWriter& reply) {
   Operations& operations = context.services.operations;
   stop_tracking(client, operations.tracking);
   if (client.shared->has(ClientShared::monitor_flag)) operations.monitors.remove(*client.mailbox);
-  client.shared->clear(~0u);
+  client.shared->clear(~ClientShared::no_evict_flag);  // which stays, as in Redis
   client.replies = Client::Replies::on;
   set_durability(client, Durability::unsaid);
   select_database(client, 0);
@@ -182,26 +183,19 @@ void hello_command(Context& context, Args args, ReplyWriter& reply) {
     }
     version = static_cast<resp::Version>(*number);
   }
-  const std::string_view* name = nullptr;
-  const std::string_view* user = nullptr;  // the password is the word behind it
+  // Each option holds at once, whatever comes of those behind it.
   for (std::size_t i = 2; i < args.size(); ++i) {
     const std::size_t more = args.size() - 1 - i;
     if (is_word(args[i], "AUTH") && more >= 2) {
-      user = &args[i + 1];
+      if (log_in(context, args[0], args[i + 1], args[i + 2]) == LogIn::wrong) {
+        return reply_wrong_password(reply);
+      }
       i += 2;
     } else if (is_word(args[i], "SETNAME") && more >= 1) {
-      name = &args[++i];
-      if (!is_printable_name(*name)) {
-        return reply.error(
-            "ERR Client names cannot contain spaces, newlines or special characters.");
-      }
+      if (!set_name(client, args[++i], reply)) return;
     } else {
-      std::string text = "ERR Syntax error in HELLO option '";
-      return reply.error(text.append(args[i]).append("'"));
+      return reply.error("ERR Syntax error in HELLO option '" + as_printed(args[i]) + "'");
     }
-  }
-  if (user != nullptr && log_in(context, args[0], user[0], user[1]) == LogIn::wrong) {
-    return reply_wrong_password(reply);
   }
   if (!client.authenticated) {
     return reply.error(
@@ -209,7 +203,6 @@ void hello_command(Context& context, Args args, ReplyWriter& reply) {
         "<proto> AUTH <user> <pass> option can be used to authenticate the client and select the "
         "RESP protocol version at the same time");
   }
-  if (name != nullptr && !set_name(client, *name, reply)) return;
   set_protocol(client, version);
   reply_hello(context);
 }

@@ -110,7 +110,7 @@ void restore_command(Context& context, Args args, ReplyWriter& reply) {
     context.remove(args[1]);
     return context.notify(notify_generic, "del", args[1]);
   }
-  context.put(args[1], loaded.value, expire_at);
+  context.put_as_new(context.client.database, args[1], loaded.value, expire_at);
   context.notify(notify_generic, "restore", args[1]);
 }
 

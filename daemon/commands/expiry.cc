@@ -45,7 +45,7 @@ std::optional<Conditions> conditions_argument(Args words, ReplyWriter& reply) {
     } else if (is_word(word, "LT")) {
       conditions.less = true;
     } else {
-      reply.error("ERR Unsupported option " + std::string(word));
+      reply.error("ERR Unsupported option " + as_printed(word));
       return std::nullopt;
     }
   }

@@ -24,8 +24,9 @@ constexpr std::string_view corrupt = "INVALIDOBJ Corrupted HLL object detected";
 // Reads the value of `key`, which stays empty when the key is absent. Answers the error and returns
 // nullopt when it is no HyperLogLog.
 std::optional<std::optional<KeyInfo>> read(Context& context, std::string_view key,
-                                           std::string& value, ReplyWriter& reply) {
-  const auto found = context.get(key, value);
+                                           std::string& value, ReplyWriter& reply,
+                                           Lookup lookup = Lookup::as_flagged) {
+  const auto found = context.get(key, value, lookup);
   if (!found) {
     reply_error(reply, found.error());
     return std::nullopt;
@@ -103,7 +104,7 @@ void pfmerge_command(Context& context, Args args, ReplyWriter& reply) {
   std::optional<KeyInfo> target_found;
   for (std::size_t i = 1; i < args.size(); ++i) {
     std::string value;
-    const auto found = read(context, args[i], value, reply);
+    const auto found = read(context, args[i], value, reply, Lookup::read);
     if (!found) return;
     if (*found) {
       const HyperLogLog log(value);

@@ -13,6 +13,7 @@
 #include "daemon/commands/command_docs.h"
 #include "daemon/context.h"
 #include "daemon/glob.h"
+#include "daemon/key_access.h"
 #include "daemon/wanted_values.h"
 
 namespace kvs::daemon {
@@ -277,11 +278,7 @@ void command_list(Context& context, Args args, ReplyWriter& reply) {
 
 // The command that `words` run, if they hold keys; otherwise answers the error.
 const Command* command_with_keys(Context& context, Args words, ReplyWriter& reply) {
-  std::string error;
-  const Command* command = context.services.commands.find(words[0]);
-  if (command != nullptr && !command->subcommands.empty()) {
-    command = context.services.commands.resolve(words, error);
-  }
+  const Command* const command = context.services.commands.named(words);
   std::string_view refusal;
   if (command == nullptr) {
     refusal = "ERR Invalid command specified";
@@ -303,12 +300,18 @@ std::vector<std::string_view> keys_among(const Command& command, Args words) {
   return keys;
 }
 
+// Each of the command's key specs has to name one; of PFMERGE the sources are the second.
+bool too_few(const std::vector<std::string_view>& keys, const Command& command) {
+  const std::size_t specs = std::max<std::size_t>(split(command.doc.key_access, ';').size(), 1);
+  return keys.size() < specs && !command.has(keys_optional);
+}
+
 // COMMAND GETKEYS command [argument ...]: which of the words are keys.
 void command_getkeys(Context& context, Args args, ReplyWriter& reply) {
   const Command* const command = command_with_keys(context, args.subspan(2), reply);
   if (command == nullptr) return;
   const auto keys = keys_among(*command, args.subspan(2));
-  if (keys.empty() && !command->has(keys_optional)) return reply.error(no_keys_found);
+  if (too_few(keys, *command)) return reply.error(no_keys_found);
   reply.array(keys.size());
   for (const std::string_view key : keys) reply.bulk(key);
 }
@@ -318,14 +321,12 @@ void command_getkeysandflags(Context& context, Args args, ReplyWriter& reply) {
   const Command* const command = command_with_keys(context, args.subspan(2), reply);
   if (command == nullptr) return;
   const auto keys = keys_among(*command, args.subspan(2));
-  if (keys.empty() && !command->has(keys_optional)) return reply.error(no_keys_found);
-  const auto specs = split(command->doc.key_access, ';');
+  if (too_few(keys, *command)) return reply.error(no_keys_found);
   reply.array(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) {
     reply.array(2);
     reply.bulk(keys[i]);
-    const auto flags = specs.empty() ? std::vector<std::string_view>()
-                                     : split(specs[std::min(i, specs.size() - 1)], ' ');
+    const auto flags = split(key_access_of(*command, args.subspan(2), i), ' ');
     reply.set(flags.size());
     for (const std::string_view flag : flags) reply.simple(flag);
   }
@@ -419,7 +420,7 @@ constexpr std::array rows{
             no_keys,
             command_command,
             {"Returns facts about all commands.", "2.8.13", "server",
-             "O(N) with N the number of commands", ""},
+             "O(N) with N the number of commands", "", "", unordered},
             subcommand_rows},
 };
 

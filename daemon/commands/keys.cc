@@ -66,7 +66,7 @@ bool rename_key(Context& context, Args args, Target target, ReplyWriter& reply, 
   }
   moved = true;
   if (args[1] == args[2]) return true;
-  context.put(args[2], value, (*source)->expire_at);
+  context.put_as_new(context.client.database, args[2], value, (*source)->expire_at);
   context.remove(args[1]);
   context.notify(notify_generic, "rename_from", args[1]);
   context.notify(notify_generic, "rename_to", args[2]);
@@ -102,7 +102,7 @@ void copy_command(Context& context, Args args, ReplyWriter& reply) {
     return reply.error(texts::same_objects);
   }
   std::string value;
-  const auto source = context.get(args[1], value);
+  const auto source = context.get(args[1], value, Lookup::read);
   if (!source) return reply_error(reply, source.error());
   if (!*source) return reply.integer(0);
   if (!replace) {
@@ -110,7 +110,7 @@ void copy_command(Context& context, Args args, ReplyWriter& reply) {
     if (!present) return reply_error(reply, present.error());
     if (*present) return reply.integer(0);
   }
-  context.put(target, args[2], value, (*source)->expire_at);
+  context.put_as_new(target, args[2], value, (*source)->expire_at);
   context.notify(notify_generic, "copy_to", target, args[2]);
   reply.integer(1);
 }
@@ -139,7 +139,7 @@ void move_command(Context& context, Args args, ReplyWriter& reply) {
 void object_encoding(Context& context, Args args, ReplyWriter& reply) {
   constexpr std::size_t embedded_bytes_max = 44;
   std::string value;
-  const auto found = context.get(args[2], value);
+  const auto found = context.get(args[2], value, Lookup::untold);
   if (!found) return reply_error(reply, found.error());
   if (!*found) return reply.null();
   if (parse_integer(value)) return reply.bulk("int");
@@ -149,7 +149,7 @@ void object_encoding(Context& context, Args args, ReplyWriter& reply) {
 // OBJECT FREQ, IDLETIME and REFCOUNT: kept for no key here. The key has to be there all the same.
 template <class Answer>
 void object_property(Context& context, Args args, ReplyWriter& reply, Answer answer) {
-  const auto found = context.find(args[2]);
+  const auto found = context.find(args[2], Lookup::untold);
   if (!found) return reply_error(reply, found.error());
   if (!*found) return reply.null();
   answer();

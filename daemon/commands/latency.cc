@@ -86,7 +86,7 @@ std::string age_text(std::int64_t seconds) {
 void latency_graph(Context& context, Args args, ReplyWriter& reply) {
   const auto series = series_called(context, args[2]);
   if (!series) {
-    return reply.error("ERR No samples available for event '" + std::string(args[2]) + "'");
+    return reply.error("ERR No samples available for event '" + as_printed(args[2]) + "'");
   }
   constexpr std::int64_t height = 4;
   const Summary summary = summary_of(*series);

@@ -27,7 +27,7 @@ void memory_usage(Context& context, Args args, ReplyWriter& reply) {
     if (!samples) return;
     if (*samples < 0) return reply.error(texts::syntax_error);
   }
-  const auto found = context.find(args[2]);
+  const auto found = context.find(args[2], Lookup::unseen);
   if (!found) return reply_error(reply, found.error());
   if (!*found) return reply.null();
   reply.integer(static_cast<std::int64_t>((*found)->value_bytes + args[2].size() + overhead_bytes));

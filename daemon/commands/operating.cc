@@ -2,6 +2,7 @@
 //
 // DEBUG knows SLEEP alone, which tests of clients need; what else Redis has there looks into its
 // own insides or crashes it. It sleeps on the pool, so that it delays nobody but its connection.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
@@ -62,21 +63,8 @@ void shutdown_command(Context& context, Args args, ReplyWriter& reply) {
   context.services.operations.shut_down();
 }
 
-bool is_local(const ClientShared& client) {
-  return client.address.starts_with("127.") || client.address.starts_with("[::1]") ||
-         client.address.starts_with("::1");
-}
-
 // DEBUG SLEEP seconds.
-void debug_command(Context& context, Args args, ReplyWriter& reply) {
-  const DebugCommand allowed = context.services.config.enable_debug_command;
-  if (allowed == DebugCommand::no ||
-      (allowed == DebugCommand::local && !is_local(*context.client.shared))) {
-    return reply.error(
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", "
-        "you can run it from a local connection, otherwise you need to set this option in the "
-        "configuration file, and then restart the server.");
-  }
+void debug_command(Context&, Args args, ReplyWriter& reply) {
   if (args.size() == 2 && is_word(args[1], "HELP")) {
     constexpr std::array<std::string_view, 2> lines = {
         "SLEEP <seconds>",
@@ -84,10 +72,7 @@ void debug_command(Context& context, Args args, ReplyWriter& reply) {
     };
     return reply_help(reply, "DEBUG", lines);
   }
-  if (args.size() != 3 || !is_word(args[1], "SLEEP")) {
-    return reply.error("ERR unknown subcommand or wrong number of arguments for '" +
-                       std::string(args[1]) + "'. Try DEBUG HELP.");
-  }
+  if (args.size() != 3 || !is_word(args[1], "SLEEP")) return reply_wrong_subcommand(reply, args);
   constexpr long double seconds_max = 60;
   const long double seconds = parse_float(args[2]).value_or(0);
   const auto time =
@@ -96,9 +81,17 @@ void debug_command(Context& context, Args args, ReplyWriter& reply) {
   reply.ok();
 }
 
-// LOLWUT: a small picture and the version, as Redis does.
+// LOLWUT [VERSION version [size ...]]: a small picture and the version, as Redis does. The pictures
+// of Redis 5 and 6 take sizes, which must be integers.
 void lolwut_command(Context& context, Args args, ReplyWriter& reply) {
-  if (args.size() > 2 && is_word(args[1], "VERSION") && !integer_argument(args[2], reply)) return;
+  if (args.size() > 2 && is_word(args[1], "VERSION")) {
+    const auto version = integer_argument(args[2], reply);
+    if (!version) return;
+    const std::size_t sizes = *version == 5 ? 3 : *version == 6 ? 2 : 0;
+    for (const std::string_view size : args.subspan(3, std::min(sizes, args.size() - 3))) {
+      if (!integer_argument(size, reply)) return;
+    }
+  }
   constexpr int width = 60;
   constexpr int height = 9;
   const double phase = static_cast<double>(context.now() % 10000) / 10000 * 6.283;
@@ -119,7 +112,7 @@ constexpr KeyRange no_keys{};
 constexpr std::array rows{
     Command{"debug",
             -2,
-            admin | dangerous | no_script | loading | stale | slow,
+            admin | dangerous | no_script | loading | stale | slow | guarded,
             no_keys,
             debug_command,
             {"Sleeps, for tests of clients.", "1.0.0", "server", "Depends on subcommand.",

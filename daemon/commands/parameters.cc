@@ -440,7 +440,7 @@ void config_set(Context& context, Args args, ReplyWriter& reply) {
     const bool of_tls = find_row(tls_parameters, name) != nullptr;
     if (parameter == nullptr && constant == nullptr && !of_tls) {
       std::string text = "ERR Unknown option or number of arguments for CONFIG SET - '";
-      return reply.error(text.append(args[i]).append("'"));
+      return reply.error(text.append(as_printed(args[i])).append("'"));
     }
     if ((parameter != nullptr && parameter->parse == nullptr) ||
         (constant != nullptr && constant->set == Constant::Set::never)) {

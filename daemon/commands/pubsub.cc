@@ -120,11 +120,6 @@ void spublish_command(Context& context, Args args, ReplyWriter& reply) {
   reply.integer(static_cast<std::int64_t>(receivers));
 }
 
-void reply_wrong_form(ReplyWriter& reply, Args args) {
-  reply.error("ERR unknown subcommand or wrong number of arguments for '" + std::string(args[1]) +
-              "'. Try PUBSUB HELP.");
-}
-
 void list_names(Context& context, Args args, Subscription kind, ReplyWriter& reply) {
   std::optional<std::string_view> glob;
   if (args.size() == 3) glob = args[2];
@@ -144,12 +139,12 @@ void count_subscribers(Context& context, Args args, Subscription kind, ReplyWrit
 
 // PUBSUB CHANNELS [pattern]: channels with subscribers.
 void pubsub_channels(Context& context, Args args, ReplyWriter& reply) {
-  if (args.size() > 3) return reply_wrong_form(reply, args);
+  if (args.size() > 3) return reply_wrong_subcommand(reply, args);
   list_names(context, args, Subscription::channel, reply);
 }
 
 void pubsub_shardchannels(Context& context, Args args, ReplyWriter& reply) {
-  if (args.size() > 3) return reply_wrong_form(reply, args);
+  if (args.size() > 3) return reply_wrong_subcommand(reply, args);
   list_names(context, args, Subscription::shard, reply);
 }
 

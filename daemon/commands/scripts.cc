@@ -1,11 +1,17 @@
-// scripts.cc - EVAL, EVALSHA and SCRIPT: scripts that are known by their digest, done by hand.
+// scripts.cc - EVAL, EVALSHA, their _RO forms and SCRIPT: scripts that are known by their digest,
+// done by hand.
 //
 // There is no Lua. What such a script does is a few commands, and it does them as Redis' scripts
 // do: each is checked for itself (rights, memory, disk) and runs in the write session of the
 // script, so that others see all of it or nothing.
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
+#include <cstdio>
+#include <cstdlib>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +32,14 @@ using resp::ReplyWriter;
 constexpr std::string_view no_lua =
     "ERR this server runs no Lua; only well-known lock scripts are recognised";
 constexpr std::string_view unknown_script = "NOSCRIPT No matching script. Please use EVAL.";
+
+// An integer as it comes out of Lua, whose numbers are doubles.
+std::int64_t through_lua(std::int64_t value) {
+  const auto number = static_cast<double>(value);
+  constexpr double end = 0x1p63;
+  return number < end ? static_cast<std::int64_t>(number)
+                      : std::numeric_limits<std::int64_t>::min();
+}
 
 // The reply of a command in RESP2, as far as scripts need to understand one.
 class CallReply {
@@ -53,7 +67,7 @@ class CallReply {
   void pass_on(ReplyWriter& reply) const {
     switch (raw_.front()) {
       case ':':
-        return reply.integer(integer());
+        return reply.integer(through_lua(integer()));
       case '+':
         return reply.simple(line());
       case '-':
@@ -67,15 +81,42 @@ class CallReply {
   std::string raw_;
 };
 
+// What a script may call: EVAL_RO and EVALSHA_RO end it where it would write.
+enum class Calls : std::uint8_t { all, reads_only };
+
+// What Lua 5.1 takes for a number where it calculates with a string; nullopt: nothing.
+std::optional<double> lua_number(std::string_view text) {
+  const std::string terminated(text);
+  char* end = nullptr;
+  const double number = std::strtod(terminated.c_str(), &end);
+  if (end == terminated.c_str()) return std::nullopt;
+  while (std::isspace(static_cast<unsigned char>(*end)) != 0) ++end;
+  if (*end != '\0') return std::nullopt;
+  return number;
+}
+
+// A number as a word of a command.
+std::string lua_text(double number) {
+  std::array<char, 32> text;
+  const int bytes = std::snprintf(text.data(), text.size(), "%.17g", number);
+  return {text.data(), static_cast<std::size_t>(bytes)};
+}
+
 // One run of a script. Each step answers the script's error by itself, and is followed by no other
 // then: it returns nullopt.
 class ScriptRun {
  public:
-  ScriptRun(Context& context, Args keys, Args arguments, ReplyWriter& reply)
-      : context_(context), keys_(keys), arguments_(arguments), reply_(reply) {}
+  ScriptRun(Context& context, const KnownScript& script, Calls calls, Args keys, Args arguments,
+            ReplyWriter& reply)
+      : context_(context),
+        script_(script),
+        calls_(calls),
+        keys_(keys),
+        arguments_(arguments),
+        reply_(reply) {}
 
-  void run(Script script) {
-    switch (script) {
+  void run() {
+    switch (script_.script) {
       case Script::release:
         return if_own(":0", [this] { pass_on(call({"DEL", key()})); });
       case Script::renew:
@@ -117,43 +158,52 @@ class ScriptRun {
     return i < arguments_.size() ? Word(arguments_[i]) : Word();
   }
 
-  // As redis.call.
-  std::optional<CallReply> call(std::initializer_list<Word> parts) {
-    if (failed_) return std::nullopt;
-    failed_ = true;
-    std::vector<std::string_view> words;
-    for (const Word& part : parts) {
-      if (!part) {
-        reply_.error("ERR Lua redis lib command arguments must be strings or integers");
-        return std::nullopt;
-      }
-      words.push_back(*part);
-    }
-    Services& services = context_.services;
-    const Command& command = *services.commands.find(words.front());
-    if (acl::refuses_in_script(services, context_.client, command, words, reply_)) {
-      return std::nullopt;
-    }
-    if (command.has(deny_oom)) {
-      if (MemoryLimit(services).exceeded()) {
-        reply_.error(MemoryLimit::refusal);
-        return std::nullopt;
-      }
-      if (services.engine.disk_full()) {
-        reply_.error(texts::disk_full);
-        return std::nullopt;
-      }
-    }
+  // As redis.pcall: errors are answers too.
+  CallReply attempt(std::initializer_list<Word> parts) {
     std::string raw;
     ReplyWriter writer(raw, resp::Version::resp2);
-    command.handler(context_, words, writer);
-    CallReply answer(std::move(raw));
-    if (answer.is_error()) {
-      answer.pass_on(reply_);
-      return std::nullopt;
+    std::vector<std::string_view> words;
+    for (const Word& part : parts) words.push_back(part.value_or(std::string_view()));
+    Services& services = context_.services;
+    const Command& command = *services.commands.find(words.front());
+    if (!std::all_of(parts.begin(), parts.end(),
+                     [](const Word& part) { return part.has_value(); })) {
+      writer.error("ERR Lua redis lib command arguments must be strings or integers");
+    } else if (acl::refuses_in_script(services, context_.client, command, words, writer)) {
+      // It is answered.
+    } else if (calls_ == Calls::reads_only && command.has(writes)) {
+      writer.error("ERR Write commands are not allowed from read-only scripts.");
+    } else if (command.has(deny_oom) && MemoryLimit(services).exceeded()) {
+      writer.error(MemoryLimit::refusal);
+    } else if (command.has(deny_oom) && services.engine.disk_full()) {
+      writer.error(texts::disk_full);
+    } else {
+      context_.run_part(command, words, writer);
     }
-    failed_ = false;
-    return answer;
+    return CallReply(std::move(raw));
+  }
+
+  // As redis.call, from the first or the last of the script's lines.
+  std::optional<CallReply> call(std::initializer_list<Word> parts) {
+    const Command& command = *context_.services.commands.find(**parts.begin());
+    return call_at(command.has(writes) ? script_.last_line : script_.first_line, parts);
+  }
+
+  std::optional<CallReply> call_at(int line, std::initializer_list<Word> parts) {
+    if (failed_) return std::nullopt;
+    CallReply answer = attempt(parts);
+    if (!answer.is_error()) return answer;
+    fail(answer.line(), line);
+    return std::nullopt;
+  }
+
+  // Ends the script, with the words that Redis adds to an error.
+  void fail(std::string_view error, int line) {
+    failed_ = true;
+    std::string text(error);
+    text.append(" script: ").append(script_.digest);
+    text.append(", on @user_script:").append(std::to_string(line)).append(".");
+    reply_.error(text);
   }
 
   void pass_on(const std::optional<CallReply>& answer) {
@@ -176,19 +226,21 @@ class ScriptRun {
   }
 
   void extend_by() {
-    const auto remaining = call({"PTTL", key()});
+    constexpr int remaining_line = 6;
+    constexpr int sum_line = 16;
+    const auto remaining = call_at(remaining_line, {"PTTL", key()});
     if (!remaining) return;
     if (remaining->integer() < 0) return reply_.integer(0);
     Word wanted = argument(1);
     std::string sum;
     if (wanted && argument(2) == "0") {
-      const auto additional = integer_argument(*wanted, reply_);
-      std::int64_t total = 0;
-      if (!additional) return;
-      if (__builtin_add_overflow(*additional, remaining->integer(), &total)) {
-        return reply_.error(texts::not_an_integer);
+      const auto additional = lua_number(*wanted);
+      if (!additional) {
+        return fail(
+            "ERR user_script:16: attempt to perform arithmetic on field '?' (a string value)",
+            sum_line);
       }
-      sum = std::to_string(total);
+      sum = lua_text(*additional + static_cast<double>(remaining->integer()));
       wanted = sum;
     }
     if (call({"PEXPIRE", key(), wanted})) reply_.integer(1);
@@ -223,7 +275,7 @@ class ScriptRun {
       const auto own = is_own(each);
       if (!own) return;
       if (!*own) continue;
-      if (!call({"DEL", each})) return;
+      attempt({"DEL", each});
       ++released;
     }
     reply_.integer(released);
@@ -255,14 +307,16 @@ class ScriptRun {
   }
 
   Context& context_;
+  const KnownScript& script_;
+  const Calls calls_;
   const Args keys_;
   const Args arguments_;
   ReplyWriter& reply_;
   bool failed_ = false;
 };
 
-void evaluate(Context& context, Args args, std::string_view digest, std::string_view otherwise,
-              ReplyWriter& reply) {
+void evaluate(Context& context, Args args, Calls calls, std::string_view digest,
+              std::string_view otherwise, ReplyWriter& reply) {
   constexpr std::size_t first_key = 3;
   const auto count = integer_argument(args[2], reply);
   if (!count) return;
@@ -270,30 +324,49 @@ void evaluate(Context& context, Args args, std::string_view digest, std::string_
     return reply.error("ERR Number of keys can't be greater than number of args");
   }
   if (*count < 0) return reply.error("ERR Number of keys can't be negative");
-  const auto script = find_script(digest);
-  if (!script) return reply.error(otherwise);
+  const KnownScript* const script = find_script(digest);
+  if (script == nullptr) return reply.error(otherwise);
   const auto keys = static_cast<std::size_t>(*count);
-  ScriptRun(context, args.subspan(first_key, keys), args.subspan(first_key + keys), reply)
-      .run(*script);
+  ScriptRun(context, *script, calls, args.subspan(first_key, keys), args.subspan(first_key + keys),
+            reply)
+      .run();
+}
+
+void evaluate_text(Context& context, Args args, Calls calls, ReplyWriter& reply) {
+  evaluate(context, args, calls, script_digest(args[1]), no_lua, reply);
+}
+
+void evaluate_digest(Context& context, Args args, Calls calls, ReplyWriter& reply) {
+  constexpr std::size_t digits = 40;
+  if (args[1].size() != digits) return reply.error(unknown_script);
+  evaluate(context, args, calls, args[1], unknown_script, reply);
 }
 
 // EVAL script numkeys [key ...] [arg ...]: what the script returns.
 void eval_command(Context& context, Args args, ReplyWriter& reply) {
-  evaluate(context, args, script_digest(args[1]), no_lua, reply);
+  evaluate_text(context, args, Calls::all, reply);
 }
 
-// EVALSHA sha1 numkeys [key ...] [arg ...]: the same; nobody needs to have loaded it.
+// EVAL_RO: the same, but an error where the script would write.
+void eval_ro_command(Context& context, Args args, ReplyWriter& reply) {
+  evaluate_text(context, args, Calls::reads_only, reply);
+}
+
+// EVALSHA sha1 numkeys [key ...] [arg ...]: as EVAL; nobody needs to have loaded the script.
 void evalsha_command(Context& context, Args args, ReplyWriter& reply) {
-  constexpr std::size_t digits = 40;
-  if (args[1].size() != digits) return reply.error(unknown_script);
-  evaluate(context, args, args[1], unknown_script, reply);
+  evaluate_digest(context, args, Calls::all, reply);
+}
+
+void evalsha_ro_command(Context& context, Args args, ReplyWriter& reply) {
+  evaluate_digest(context, args, Calls::reads_only, reply);
 }
 
 // SCRIPT EXISTS sha1 [sha1 ...]: 1 for each that is known, else 0.
 void script_exists(Context&, Args args, ReplyWriter& reply) {
   const Args digests = args.subspan(2);
   reply.array(digests.size());
-  for (const std::string_view digest : digests) reply.integer(find_script(digest) ? 1 : 0);
+  for (const std::string_view digest : digests)
+    reply.integer(find_script(digest) != nullptr ? 1 : 0);
 }
 
 // SCRIPT FLUSH [ASYNC | SYNC]: what is known stays known.
@@ -313,7 +386,7 @@ void script_kill(Context&, Args, ReplyWriter& reply) {
 // SCRIPT LOAD script: its digest.
 void script_load(Context&, Args args, ReplyWriter& reply) {
   const std::string digest = script_digest(args[2]);
-  if (!find_script(digest)) return reply.error(no_lua);
+  if (find_script(digest) == nullptr) return reply.error(no_lua);
   reply.bulk(digest);
 }
 
@@ -333,8 +406,8 @@ void script_help(Context&, Args, ReplyWriter& reply) {
 
 constexpr KeyRange no_keys{};
 constexpr KeyRange counted_keys{3, 0, 1, 2};
-constexpr std::uint32_t evaluating =
-    no_script | stale | skip_monitor | may_replicate | keys_optional | in_session | reads_values;
+constexpr std::uint32_t of_scripts = no_script | stale | skip_monitor | keys_optional;
+constexpr std::uint32_t evaluating = of_scripts | may_replicate | in_session | reads_values;
 
 constexpr std::array subcommand_rows{
     Command{"script|exists",
@@ -384,6 +457,14 @@ constexpr std::array rows{
             {"Runs a script that is recognised.", "2.6.0", "scripting",
              "O(N) with N the number of keys", "script numkeys [key [key ...]] [arg [arg ...]]",
              "RW access update"}},
+    Command{"eval_ro",
+            -3,
+            of_scripts | reads,
+            counted_keys,
+            eval_ro_command,
+            {"Runs a script that is recognised, unless it writes.", "7.0.0", "scripting",
+             "O(N) with N the number of keys", "script numkeys [key [key ...]] [arg [arg ...]]",
+             "RO access"}},
     Command{"evalsha",
             -3,
             evaluating,
@@ -392,6 +473,14 @@ constexpr std::array rows{
             {"Runs a script that is recognised, by its SHA-1.", "2.6.0", "scripting",
              "O(N) with N the number of keys", "sha1 numkeys [key [key ...]] [arg [arg ...]]",
              "RW access update"}},
+    Command{"evalsha_ro",
+            -3,
+            of_scripts | reads,
+            counted_keys,
+            evalsha_ro_command,
+            {"Runs a script that is recognised, by its SHA-1, unless it writes.", "7.0.0",
+             "scripting", "O(N) with N the number of keys",
+             "sha1 numkeys [key [key ...]] [arg [arg ...]]", "RO access"}},
     Command{"script",
             -2,
             0,

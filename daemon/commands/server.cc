@@ -61,7 +61,7 @@ void waitaof_command(Context& context, Args args, ReplyWriter& reply) {
   if (__builtin_add_overflow(context.now(), *timeout, &until)) {
     return reply.error("ERR timeout is out of range");
   }
-  if (*local == 1 && context.may_wait()) {
+  if (*local == 1 && !context.in_transaction()) {
     context.client.sync_wait = Client::SyncWait{std::chrono::milliseconds(*timeout)};
     return;
   }

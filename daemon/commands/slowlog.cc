@@ -16,10 +16,7 @@ using resp::ReplyWriter;
 void slowlog_get(Context& context, Args args, ReplyWriter& reply) {
   constexpr std::string_view out_of_range = "ERR count should be greater than or equal to -1";
   std::int64_t count = 10;
-  if (args.size() > 3) {
-    return reply.error("ERR unknown subcommand or wrong number of arguments for '" +
-                       std::string(args[1]) + "'. Try SLOWLOG HELP.");
-  }
+  if (args.size() > 3) return reply_wrong_subcommand(reply, args);
   if (args.size() == 3) {
     const auto asked = integer_argument(args[2], reply, out_of_range);
     if (!asked) return;

@@ -80,7 +80,9 @@ void set_command(Context& context, Args args, ReplyWriter& reply) {
   if (options->looks_at_value() || options->keep_ttl || options->only_if_absent ||
       options->only_if_present) {
     const auto found =
-        options->looks_at_value() ? context.get(args[1], old.value()) : context.find(args[1]);
+        options->looks_at_value()
+            ? context.get(args[1], old.value(), options->get ? Lookup::read : Lookup::as_flagged)
+            : context.find(args[1]);
     if (!found) return reply_error(reply, found.error());
     present = *found;
   }
@@ -131,7 +133,7 @@ void psetex_command(Context& context, Args args, ReplyWriter& reply) {
 // GETSET key value: sets and answers the old value.
 void getset_command(Context& context, Args args, ReplyWriter& reply) {
   Scratch old;
-  const auto found = context.get(args[1], old.value());
+  const auto found = context.get(args[1], old.value(), Lookup::read);
   if (!found) return reply_error(reply, found.error());
   context.put_argument(args[1], args[2], never);
   notify_set(context, args[1], never);
@@ -141,7 +143,7 @@ void getset_command(Context& context, Args args, ReplyWriter& reply) {
 // GETDEL key: removes and answers the old value.
 void getdel_command(Context& context, Args args, ReplyWriter& reply) {
   Scratch old;
-  const auto found = context.get(args[1], old.value());
+  const auto found = context.get(args[1], old.value(), Lookup::read);
   if (!found) return reply_error(reply, found.error());
   if (*found) {
     context.remove(args[1]);
@@ -155,7 +157,7 @@ void getex_command(Context& context, Args args, ReplyWriter& reply) {
   const auto options = string_options(args, 2, OptionsOf::getex, reply);
   if (!options) return;
   Scratch value;
-  const auto found = context.get(args[1], value.value());
+  const auto found = context.get(args[1], value.value(), Lookup::read);
   if (!found) return reply_error(reply, found.error());
   if (!*found) return reply.null();
   if (options->expiry) {

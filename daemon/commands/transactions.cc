@@ -44,7 +44,7 @@ Result<bool> watches_touched(Context& context) {
   const Client& client = context.client;
   if (client.watched.empty()) return false;
   for (const Client::Watched& watched : client.watched) {
-    const auto found = context.find(watched.database, watched.key);
+    const auto found = context.find(watched.database, watched.key, Lookup::unseen);
     if (!found) return std::unexpected(found.error());
     if (!same(watched.seen, *found)) return true;
   }
@@ -71,8 +71,8 @@ void exec_command(Context& context, Args, ReplyWriter& reply) {
   }
   drop_watches(client, context.services.watches);
   client.in_transaction = false;
-  client.shared->queued.store(-1, std::memory_order_relaxed);
   context.run_transaction(reply);
+  client.shared->queued.store(-1, std::memory_order_relaxed);
 }
 
 void discard_command(Context& context, Args, ReplyWriter& reply) {
@@ -94,7 +94,7 @@ void watch_command(Context& context, Args args, ReplyWriter& reply) {
     // Registered first: a change between the two is noticed twice rather than never.
     context.services.watches.watch({client.database, key}, client.watch_touched);
     client.watched.push_back({client.database, std::string(key), std::nullopt});
-    const auto found = context.find(key);
+    const auto found = context.find(key, Lookup::unseen);
     if (!found) {
       // Not watched then: the executor may run this command again.
       context.services.watches.unwatch({client.database, key}, client.watch_touched);

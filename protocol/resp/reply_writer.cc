@@ -94,7 +94,7 @@ void ReplyWriter::simple(std::string_view text) {
 void ReplyWriter::error(std::string_view text) {
   out_ += '-';
   const std::size_t begin = out_.size();
-  out_ += text;
+  out_ += text.substr(0, text.find_last_not_of(line_end) + 1);
   std::replace_if(
       out_.begin() + static_cast<std::ptrdiff_t>(begin), out_.end(),
       [](char c) { return c == '\r' || c == '\n'; }, ' ');

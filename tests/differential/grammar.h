@@ -22,7 +22,7 @@
 
 namespace kvs::test {
 
-// How the replies to a command are compared.
+// How the replies to a command are compared (compare.cc says what is taken out of them).
 enum class Compare : std::uint8_t {
   exactly,
   seconds,       // integers that may differ by what passes between two servers
@@ -31,6 +31,17 @@ enum class Compare : std::uint8_t {
   scan,          // a cursor, and keys in any order
   presence,      // null or not
   kind,          // the first byte: what differs from server to server by its nature
+  header,        // the first line: what is random, but of one size
+  almost,        // numbers of keys: both may count for a while what has expired
+  hello,         // without id and version
+  help,          // the lines around those that say what there is
+  names,         // of commands that both have, in any order
+  commands,      // what COMMAND says of those
+  clients,       // without numbers, addresses, ages and buffers
+  parameters,    // that both have, and that do not say where the server is
+  user,          // without its rules on commands
+  users,         // the same, as lines
+  refusals,      // without ages and connections
 };
 
 struct GrammarRow {
@@ -65,6 +76,13 @@ std::string shown_word(std::string_view word);
 // Connections of a script. The last one is there for publish/subscribe.
 inline constexpr unsigned connections = 4;
 inline constexpr unsigned subscriber = connections - 1;
+
+// A script in Lua that kvs knows by its digest.
+struct KnownScript {
+  std::string text;
+  std::string digest;
+};
+const std::vector<KnownScript>& lock_scripts();
 
 // The keys that scripts use.
 const std::vector<std::string>& key_pool();

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/differential/compare.h"
 #include "tests/differential/grammar.h"
 #include "tests/support/socket.h"
 
@@ -29,7 +30,7 @@ struct Mismatch {
 
 // Null: equal enough, or meant.
 std::optional<Mismatch> compare_replies(const Request& words, const std::string& redis,
-                                        const std::string& kvs);
+                                        const std::string& kvs, const CommandNames& of_one = {});
 
 class ServerPair {
  public:
@@ -45,7 +46,7 @@ class ServerPair {
   void disconnect();
 
   // The commands that kvs has.
-  std::set<std::string> kvs_commands();
+  const CommandNames& kvs_commands() const { return commands_of_kvs_; }
 
  private:
   static constexpr unsigned kinds = 3;  // channels, patterns, shard channels
@@ -81,6 +82,8 @@ class ServerPair {
   std::array<std::uint16_t, sides> ports_;
   std::array<std::optional<Socket>, sides> control_;
   std::array<Connection, connections> connections_;
+  CommandNames commands_of_kvs_;
+  CommandNames commands_of_one_;
 };
 
 }  // namespace kvs::test

@@ -44,6 +44,27 @@ constexpr std::string_view sha_of_secret =
 
 }  // namespace
 
+TEST_CASE("the log tells what is refused inside a transaction from what is refused outside") {
+  TestServer server;
+  TestClient client(server);
+  client("ACL SETUSER eve on nopass +multi +reset +hello");
+  TestClient eve(server);
+  eve("AUTH eve x");
+  eve("MULTI");
+  eve("GET k");
+  CHECK(client.raw({"ACL", "LOG"}).find("$5\r\nmulti\r\n") != std::string::npos);
+  eve("RESET");
+  client("ACL LOG RESET");
+  eve("AUTH eve x");
+  eve("GET k");
+  CHECK(client.raw({"ACL", "LOG"}).find("$8\r\ntoplevel\r\n") != std::string::npos);
+  client("ACL LOG RESET");
+  client("MULTI");
+  client("AUTH nosuch x");
+  client("EXEC");
+  CHECK(client.raw({"ACL", "LOG"}).find("$5\r\nmulti\r\n") != std::string::npos);
+}
+
 TEST_CASE("a user's line shows the rules as Redis does") {
   TestServer server;
   CHECK(line_after(server, {}) == "user u off resetchannels -@all");

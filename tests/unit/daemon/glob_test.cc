@@ -11,8 +11,8 @@ namespace kvs::daemon {
 
 namespace {
 
-// The definition, as a recursion: what the matcher must agree with. For patterns of * ? and
-// letters.
+// The definition, as a recursion: what the matcher must agree with, but for the empty text. For
+// patterns of * ? and letters.
 bool matches_by_definition(std::string_view pattern, std::string_view text) {
   if (pattern.empty()) return text.empty();
   if (pattern.front() == '*') {
@@ -28,8 +28,10 @@ bool matches_by_definition(std::string_view pattern, std::string_view text) {
 }  // namespace
 
 TEST_CASE("patterns match as redis matches them") {
-  CHECK(glob_matches("*", ""));
+  CHECK_FALSE(glob_matches("*", ""));
+  CHECK_FALSE(glob_matches("**", ""));
   CHECK(glob_matches("", ""));
+  CHECK(glob_matches("a**", "a"));
   CHECK_FALSE(glob_matches("", "a"));
   CHECK(glob_matches("h?llo", "hello"));
   CHECK_FALSE(glob_matches("h?llo", "hllo"));
@@ -73,7 +75,8 @@ TEST_CASE("patterns of stars, question marks and letters match by definition") {
     const std::string text = word("ab", 8);
     CAPTURE(pattern);
     CAPTURE(text);
-    REQUIRE(glob_matches(pattern, text) == matches_by_definition(pattern, text));
+    const bool expected = text.empty() ? pattern.empty() : matches_by_definition(pattern, text);
+    REQUIRE(glob_matches(pattern, text) == expected);
   }
 }
 

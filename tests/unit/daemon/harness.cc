@@ -132,9 +132,7 @@ TestClient::~TestClient() {
 
 std::string TestClient::raw(const std::vector<std::string>& words) {
   const std::vector<std::string_view> args(words.begin(), words.end());
-  Request request;
-  request.args = args;
-  request.command = server_.commands.resolve(args, request.error);
+  const Request request = resolve_request(server_.services, *client_.shared, args);
   WorkerMetrics& metrics = server_.metrics.worker(0);
   client_.output.clear();
   Position position = 0;
@@ -160,8 +158,7 @@ std::string TestClient::pipeline(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) words.push_back(words_of(line));
   for (const auto& w : words) args.emplace_back(w.begin(), w.end());
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    requests[i].args = args[i];
-    requests[i].command = server_.commands.resolve(args[i], requests[i].error);
+    requests[i] = resolve_request(server_.services, *client_.shared, args[i]);
   }
   client_.output.clear();
   position_ = 0;

@@ -227,6 +227,98 @@ TEST_CASE("OPTIN tracks what CLIENT CACHING asks for, OPTOUT all but that") {
   CHECK(mail_of(client) == ">2 $10 invalidate *1 $1 b");
 }
 
+TEST_CASE("a NOLOOP client that reads a key right behind its own change is told of the next one") {
+  TestServer server;
+  TestClient client(server);
+  TestClient other(server);
+  client("HELLO 3");
+  client("CLIENT TRACKING ON NOLOOP");
+  client.pipeline({"SET a 1", "GET a"});
+  CHECK(mail_of(client).empty());
+  other("SET a 2");
+  CHECK(mail_of(client) == ">2 $10 invalidate *1 $1 a");
+}
+
+TEST_CASE("who reads what is absent is told of as a miss, who writes or asks about it is not") {
+  TestServer server;
+  TestClient client(server);
+  TestClient listener(server);
+  client("CONFIG SET notify-keyspace-events Em");
+  listener("SUBSCRIBE __keyevent@0__:keymiss");
+  mail_of(listener);
+  const std::string message = "*3 $7 message $22 __keyevent@0__:keymiss $1 k";
+  for (const char* const read :
+       {"GET k", "GETEX k", "GETEX k PERSIST", "GETDEL k", "GETSET k v", "SET k v GET",
+        "SET k v XX GET", "COPY k x", "BITOP AND x k", "BITFIELD k GET u1 0", "PFMERGE k", "TTL k",
+        "EXISTS k", "TYPE k", "STRLEN k", "PFCOUNT k",
+        "EVALSHA b70c2384248f88e6b75b9f89241a180f856ad852 1 k me"}) {
+    CAPTURE(read);
+    client(read);
+    CHECK(mail_of(listener) == message);
+    client("DEL k x");
+  }
+  for (const char* const silent :
+       {"OBJECT ENCODING k", "OBJECT FREQ k", "MEMORY USAGE k", "WATCH k", "SETNX k v",
+        "SET k v NX", "SET k v XX", "APPEND k v", "BITFIELD k SET u1 0 1", "PFADD k v", "INCR k",
+        "EXPIRE k 10", "PERSIST k", "RENAME k x", "MOVE k 1", "DEL k",
+        "EVALSHA 862f31bf38e9b63ce28d6e9e5143551bb34ef981 1 k me 1000"}) {
+    CAPTURE(silent);
+    client(silent);
+    CHECK(mail_of(listener).empty());
+    client("DEL k x");
+  }
+  client("UNWATCH");
+  CHECK(client("CONFIG RESETSTAT") == "+OK");
+  client("GETEX k");
+  client("SET k v GET");
+  client("GETDEL k");
+  client("SET k v NX");
+  const std::string stats = client.raw({"INFO", "stats"});
+  CHECK(stats.find("keyspace_hits:1\r\n") != std::string::npos);
+  CHECK(stats.find("keyspace_misses:2\r\n") != std::string::npos);
+}
+
+TEST_CASE("what replaces a key by another one is told of as new") {
+  TestServer server;
+  TestClient client(server);
+  TestClient listener(server);
+  client("MSET a 1 b 2");
+  client("CONFIG SET notify-keyspace-events En");
+  listener("SUBSCRIBE __keyevent@0__:new");
+  mail_of(listener);
+  const std::string message = "*3 $7 message $18 __keyevent@0__:new $1 b";
+  client("SET b 3");
+  CHECK(mail_of(listener).empty());
+  client("COPY a b REPLACE");
+  CHECK(mail_of(listener) == message);
+  client("RENAME a b");
+  CHECK(mail_of(listener) == message);
+}
+
+TEST_CASE("CLIENT LIST tells what a transaction is doing, and what has named no command") {
+  TestServer server;
+  TestClient client(server);
+  const auto has = [&](std::string_view line, std::string_view text) {
+    return client(line).find(text) != std::string::npos;
+  };
+  client("CLIENT NO-EVICT ON");
+  client("RESET");
+  CHECK(has("CLIENT INFO", " flags=e "));
+  client("CLIENT NO-EVICT OFF");
+  client("MULTI");
+  client("CLIENT INFO");
+  CHECK(has("EXEC", " flags=x "));
+  TestClient other(server);
+  other("NOSUCH");
+  CHECK(has("CLIENT LIST", " cmd=NULL "));
+  other("GET");
+  CHECK(has("CLIENT LIST", " cmd=get "));
+  other("MULTI");
+  other("NOSUCH");
+  other("PING");
+  CHECK(has("CLIENT LIST", " multi=0 "));
+}
+
 TEST_CASE("a broadcasting client is told of all keys with its prefixes") {
   TestServer server;
   TestClient client(server);

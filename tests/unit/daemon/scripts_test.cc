@@ -11,6 +11,11 @@ namespace kvs::daemon::test {
 
 namespace {
 
+// What Redis adds to the errors of a script.
+std::string in_script(const std::string& digest, int line) {
+  return " script: " + digest + ", on @user_script:" + std::to_string(line) + ".";
+}
+
 // EVALSHA of `digest`.
 std::string run(TestClient& client, const std::string& digest, const std::string& words) {
   return client("EVALSHA " + digest + " " + words);
@@ -34,9 +39,15 @@ TEST_CASE("a lock is released, renewed and looked at by its owner only") {
     CHECK(run(client, release, "1 lock me") == ":0");
     CHECK(client("EXISTS lock") == ":0");
   }
-  for (const char* const renew :
-       {"1cac51482acf5858da00f6d685d68f886cd6b6b2", "a7aba3bc5d6e99b3003da8b9d80a63b9f4092ecf",
-        "594683e49a64ebaf975caf5f8079a1d097c438f1", "d75bb8b5bd13532ddedd17762e772346e39b321e"}) {
+  struct Renewal {
+    std::string digest;
+    int first_line, last_line;
+  };
+  for (const auto& [renew, first_line, last_line] :
+       {Renewal{"1cac51482acf5858da00f6d685d68f886cd6b6b2", 2, 6},
+        Renewal{"a7aba3bc5d6e99b3003da8b9d80a63b9f4092ecf", 1, 1},
+        Renewal{"594683e49a64ebaf975caf5f8079a1d097c438f1", 6, 9},
+        Renewal{"d75bb8b5bd13532ddedd17762e772346e39b321e", 2, 3}}) {
     CAPTURE(renew);
     CHECK(client("SET lock me PX 1000") == "+OK");
     CHECK(run(client, renew, "1 lock you 100000") == ":0");
@@ -44,9 +55,11 @@ TEST_CASE("a lock is released, renewed and looked at by its owner only") {
     CHECK(run(client, renew, "1 lock me 100000") == ":1");
     CHECK(client("TTL lock") == ":100");
     CHECK(run(client, renew, "1 nosuch me 100000") == ":0");
-    CHECK(run(client, renew, "1 lock me x") == "-ERR value is not an integer or out of range");
-    CHECK(run(client, renew, "1 lock me") ==
-          "-ERR Lua redis lib command arguments must be strings or integers");
+    const std::string no_word = "-ERR Lua redis lib command arguments must be strings or integers";
+    CHECK(run(client, renew, "1 lock me x") ==
+          "-ERR value is not an integer or out of range" + in_script(renew, last_line));
+    CHECK(run(client, renew, "1 lock me") == no_word + in_script(renew, last_line));
+    CHECK(run(client, renew, "0") == no_word + in_script(renew, first_line));
   }
   const std::string remaining = "6484da7d58920897fdc22b7f9afd1a3d47524ea8";
   CHECK(run(client, remaining, "1 lock you") == ":-3");
@@ -63,8 +76,16 @@ TEST_CASE("redis-py extends a lock to a time or by a time, if it has a deadline"
   CHECK(client("TTL lock") == ":200");
   CHECK(run(client, extend, "1 lock me 50000 1") == ":1");
   CHECK(client("TTL lock") == ":50");
-  CHECK(run(client, extend, "1 lock me 9223372036854775807 0") ==
-        "-ERR value is not an integer or out of range");
+  // Lua calculates with doubles.
+  CHECK(run(client, extend, "1 lock me 0x10 0") == ":1");
+  CHECK(run(client, extend, "1 lock me 1e3 0") == ":1");
+  for (const char* const unusable : {"9223372036854775807", "0.5", "nan"}) {
+    CHECK(run(client, extend, std::string("1 lock me ") + unusable + " 0") ==
+          "-ERR value is not an integer or out of range" + in_script(extend, 18));
+  }
+  CHECK(run(client, extend, "1 lock me x 0") ==
+        "-ERR user_script:16: attempt to perform arithmetic on field '?' (a string value)" +
+            in_script(extend, 16));
   CHECK(client("SET lock me") == "+OK");
   CHECK(run(client, extend, "1 lock me 100000 0") == ":0");
 }
@@ -122,7 +143,12 @@ TEST_CASE("counters of django-redis and rate-limiter-flexible count") {
   CHECK(run(client, "4d15273b16b10c15e1d9202cbe93c959ab7d250b", "1 n 5") == ":5");
   CHECK(run(client, present, "1 n -2") == ":3");
   CHECK(client("SET n abc") == "+OK");
-  CHECK(run(client, present, "1 n 1") == "-ERR value is not an integer or out of range");
+  CHECK(run(client, present, "1 n 1") ==
+        "-ERR value is not an integer or out of range" + in_script(present, 4));
+  // What comes out of Lua has been a double.
+  CHECK(client("SET n 9007199254740992") == "+OK");
+  CHECK(run(client, present, "1 n 1") == ":9007199254740992");
+  CHECK(client("GET n") == "$16 9007199254740993");
 
   const std::string window = "a1de965f42e177aa339706bd580f049065eca79a";
   CHECK(run(client, window, "1 hits 1 100") == "*2 :1 :100000");
@@ -160,10 +186,14 @@ TEST_CASE("a script may do what its user may do, and no more") {
   const std::string release = "c3f8721cbb97f72bc19e972846bd7aaf91901658";
   CHECK(run(eve, release, "1 lock you") == ":0");
   CHECK(run(eve, release, "1 lock me") ==
-        "-ERR The user executing the script can't run this command or subcommand");
+        "-ERR The user executing the script can't run this command or subcommand" +
+            in_script(release, 6));
   CHECK(run(eve, release, "1 other me") ==
         "-NOPERM this user has no permissions to access one of the keys used as arguments");
   CHECK(client("EXISTS lock other") == ":2");
+  // redlock's release of several asks with pcall, and counts what it was refused.
+  CHECK(run(eve, "0f0f23b9048b36752b5be114f357ba083449f908", "1 lock me") == ":1");
+  CHECK(client("EXISTS lock") == ":1");
 }
 
 TEST_CASE("without memory for more a script may remove, but not add") {
@@ -173,7 +203,8 @@ TEST_CASE("without memory for more a script may remove, but not add") {
   CHECK(client("CONFIG SET maxmemory 1gb") == "+OK");
   server.metrics.client_buffer_bytes.store(std::uint64_t{2} << 30);
   CHECK(run(client, "4d15273b16b10c15e1d9202cbe93c959ab7d250b", "1 n 5") ==
-        "-OOM command not allowed when used memory > 'maxmemory'.");
+        "-OOM command not allowed when used memory > 'maxmemory'." +
+            in_script("4d15273b16b10c15e1d9202cbe93c959ab7d250b", 2));
   CHECK(run(client, "c3f8721cbb97f72bc19e972846bd7aaf91901658", "1 lock me") == ":1");
 }
 
