@@ -26,6 +26,8 @@ struct Sample {
 const std::vector<Sample>& samples() {
   static const std::vector<Sample> all{
       {"addr", "[::1]:4001", "[::1]:4001"},
+      {"unixsocket", "/run/kvs/kvs sock", "/run/kvs/kvs sock"},
+      {"unixsocketperm", "0660", "660"},
       {"tcp-backlog", "128", "128"},
       {"tcp-keepalive", "0", "0"},
       {"tls-port", "6380", "6380"},
