@@ -215,6 +215,7 @@ Task<void> Connection::serve() {
   if (client_.shared->has(ClientShared::monitor_flag)) {
     worker_.services().operations.monitors.remove(*client_.mailbox);
   }
+  worker_.forget_client(client_.shared->id);  // before the client can see that it is over
   Closed closed(*this);
   co_await closed;
   set_accounted(0);

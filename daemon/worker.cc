@@ -100,9 +100,12 @@ Task<void> Worker::serve(int fd, std::shared_ptr<ClientShared> shared,
     Task<void> life = connection->serve();
     co_await std::move(life);
   }
+  connections_.erase(connection);
+}
+
+void Worker::forget_client(std::uint64_t id) {
   services_.clients.remove(id);
   load_.fetch_sub(1, std::memory_order_relaxed);
-  connections_.erase(connection);
 }
 
 void Worker::deliver_mail() {

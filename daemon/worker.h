@@ -73,6 +73,8 @@ class Worker {
   }
   void flush_later(Connection& connection) { to_flush_.push_back(&connection); }
   void forget_flush(Connection& connection) { std::erase(to_flush_, &connection); }
+  // Nobody finds this client any more, and its place is free.
+  void forget_client(std::uint64_t id);
 
  private:
   Task<void> serve(int fd, std::shared_ptr<ClientShared> shared,

@@ -32,6 +32,20 @@ void send_for(Socket& socket, std::string_view bytes, std::chrono::milliseconds 
   }
 }
 
+TEST_CASE("who sees his connection end is on no list, and his place is free") {
+  const ServerProcess server({.arguments = {"--maxclients", "2"}});
+  std::this_thread::sleep_for(100ms);  // for the connection that found the server ready
+  Socket watcher = server.connect();
+  REQUIRE(watcher.command({"PING"}) == pong);
+  for (int round = 0; round < 200; ++round) {
+    Socket socket = server.connect();
+    socket.send_all(encode_request({"QUIT"}));
+    REQUIRE(socket.read_until_close() == "+OK\r\n");
+    const std::string list = watcher.command({"CLIENT", "LIST"});
+    REQUIRE(std::count(list.begin(), list.end(), '\n') == 3);  // its length, one client, its end
+  }
+}
+
 TEST_CASE("S12 one connection more than maxclients is told so and closed") {
   const ServerProcess server({.arguments = {"--maxclients", "5"}});
   std::vector<Socket> clients;
