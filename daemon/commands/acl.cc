@@ -40,7 +40,8 @@ void acl_cat(Context& context, Args args, ReplyWriter& reply) {
     return;
   }
   const auto category = acl::find_category(args[2]);
-  if (!category) return reply.error("ERR Unknown category '" + as_printed(args[2]) + "'");
+  if (!category)
+    return reply.error("ERR Unknown category '" + as_printed(args[2]).substr(0, 128) + "'");
   std::vector<std::string_view> names;
   for (const Command* command : context.services.commands.all()) {
     if (acl::is_in_category(*command, *category)) names.push_back(command->name);

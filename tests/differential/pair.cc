@@ -143,6 +143,9 @@ std::string ServerPair::read_reply(End& end) {
       std::string reply = end.socket->read_reply();
       if (!is_message(reply)) return reply;
       if (!is_invalidation(reply) && !is_about_expiry(reply)) {
+        // The protocol is that of the time when it is written: behind the pipeline with HELLO in it
+        // by kvs, at once by Redis.
+        if (reply.front() == '>') reply.front() = '*';
         end.messages.push_back(std::move(reply));
       }
     }

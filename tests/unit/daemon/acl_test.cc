@@ -281,6 +281,8 @@ TEST_CASE("ACL's other subcommands") {
   TestClient client(server);
   CHECK(client("ACL CAT").starts_with("*21 $8 keyspace $4 read $5 write"));
   CHECK(client("ACL CAT nope") == "-ERR Unknown category 'nope'");
+  CHECK(client("ACL CAT " + std::string(300, 'x')) ==
+        "-ERR Unknown category '" + std::string(128, 'x') + "'");
   CHECK(client("ACL CAT transaction") == "*5 $7 discard $4 exec $5 multi $7 unwatch $5 watch");
   CHECK(client("ACL GENPASS").size() == std::string("$64 ").size() + 64);
   CHECK(client("ACL GENPASS 5").starts_with("$2 "));
