@@ -202,7 +202,12 @@ def high(case, sock):
 
 def tcp_ports_of(pid):
     """The ports that a process listens on."""
-    own = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+    own = set()
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        try:
+            own.add(os.readlink(entry.path))
+        except FileNotFoundError:  # closed since the folder was read
+            continue
     ports = set()
     for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         fields = line.split()
