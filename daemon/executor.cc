@@ -25,8 +25,8 @@ namespace kvs::daemon {
 namespace {
 
 bool is_local(const ClientShared& client) {
-  return client.address.starts_with("127.") || client.address.starts_with("[::1]") ||
-         client.address.starts_with("::1");
+  return client.has(ClientShared::unix_socket_flag) || client.address.starts_with("127.") ||
+         client.address.starts_with("[::1]") || client.address.starts_with("::1");
 }
 
 bool may_run(const Client& client, const Command& command) {

@@ -118,7 +118,8 @@ void reset_command(Context& context, Args, ReplyWriter& reply) {
   Operations& operations = context.services.operations;
   stop_tracking(client, operations.tracking);
   if (client.shared->has(ClientShared::monitor_flag)) operations.monitors.remove(*client.mailbox);
-  client.shared->clear(~ClientShared::no_evict_flag);  // which stays, as in Redis
+  // What stays is as in Redis.
+  client.shared->clear(~(ClientShared::no_evict_flag | ClientShared::unix_socket_flag));
   client.replies = Client::Replies::on;
   set_durability(client, Durability::unsaid);
   select_database(client, 0);

@@ -71,6 +71,13 @@ class Path(LocalCase):
             done = run("redis-benchmark", "-s", self.path, "-t", "set,get", "-n", 20000, "-P", depth, "-q")
             self.assertEqual(2, done.stdout.count(b"requests per second"), done.stdout)
 
+    def test_such_a_client_is_local_and_stays_so(self):
+        self.start("--unixsocket", self.path, "--enable-debug-command", "local")
+        said = self.cli(stdin=b"DEBUG SLEEP 0\nRESET\nCLIENT LIST\nDEBUG SLEEP 0\n").decode().splitlines()
+        self.assertEqual(["OK", "RESET"], said[:2])
+        self.assertIn(" flags=U ", said[2])
+        self.assertEqual("OK", said[-1])
+
     @unittest.skipIf(redis is None, "python3-redis is not installed")
     def test_redis_py_is_served(self):
         self.start("--unixsocket", self.path)
