@@ -3,32 +3,21 @@
 #include "daemon/activation.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <fcntl.h>
-#include <optional>
 #include <string_view>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <fmt/core.h>
 
+#include "daemon/environment.h"
 #include "daemon/listener.h"
 
 namespace kvs::daemon {
 namespace {
 
 constexpr int first_passed = 3;  // SD_LISTEN_FDS_START
-
-std::optional<int> number_of(const char* name) {
-  const char* text = std::getenv(name);
-  if (text == nullptr) return std::nullopt;
-  const std::string_view digits = text;
-  int number = 0;
-  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size()) return std::nullopt;
-  return number;
-}
 
 int option_of(int fd, int option) {
   int value = -1;
@@ -46,10 +35,10 @@ bool is_listening(int fd) {
 
 Result<std::vector<PassedSocket>> passed_sockets() {
   std::vector<PassedSocket> sockets;
-  if (number_of("LISTEN_PID") != ::getpid()) return sockets;
+  if (number_from_environment<pid_t>("LISTEN_PID") != ::getpid()) return sockets;
   const char* variable = std::getenv("LISTEN_FDNAMES");
   std::string_view names = variable != nullptr ? variable : "";
-  const int count = number_of("LISTEN_FDS").value_or(0);
+  const int count = number_from_environment<int>("LISTEN_FDS").value_or(0);
   for (int fd = first_passed; fd < first_passed + count; ++fd) {
     const std::string_view name = names.substr(0, names.find(':'));
     names.remove_prefix(std::min(name.size() + 1, names.size()));

@@ -106,11 +106,16 @@ struct Address {
   static std::string show(const Config& config) { return config.addr.text; }
 };
 
+// A name in the file system; empty: none. `what` it should be is for the error.
+SetResult set_path(std::filesystem::path& path, std::string_view value, const char* what) {
+  if (value.find('\0') != value.npos) return expected(what, value);
+  path = value;
+  return std::nullopt;
+}
+
 struct UnixSocketPath {
   static SetResult set(Config& config, std::string_view value) {
-    if (value.find('\0') != value.npos) return expected("a path", value);
-    config.unixsocket = value;
-    return std::nullopt;
+    return set_path(config.unixsocket, value, "a path");
   }
   static std::string show(const Config& config) { return config.unixsocket.string(); }
 };
@@ -173,9 +178,7 @@ struct Directory {
 
 struct BackupDirectory {
   static SetResult set(Config& config, std::string_view value) {
-    if (value.find('\0') != value.npos) return expected("a directory", value);
-    config.backup_dir = value;
-    return std::nullopt;
+    return set_path(config.backup_dir, value, "a directory");
   }
   static std::string show(const Config& config) { return config.backup_dir.string(); }
 };
@@ -231,9 +234,7 @@ struct Password {
 
 struct AclFile {
   static SetResult set(Config& config, std::string_view value) {
-    if (value.find('\0') != value.npos) return expected("a file", value);
-    config.aclfile = value;
-    return std::nullopt;
+    return set_path(config.aclfile, value, "a file");
   }
   static std::string show(const Config& config) { return config.aclfile.string(); }
 };

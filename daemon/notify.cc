@@ -4,7 +4,6 @@
 #include "daemon/notify.h"
 
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -14,22 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/environment.h"
+
 namespace kvs::daemon {
-namespace {
-
-template <class Number>
-std::optional<Number> number_from_environment(const char* name) {
-  const char* text = std::getenv(name);
-  if (text == nullptr) return std::nullopt;
-  const char* end = text + std::strlen(text);
-  Number number = 0;
-  const auto parsed = std::from_chars(text, end, number);
-  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
-  return number;
-}
-
-}  // namespace
-
 Result<bool> notify(std::string_view state) {
   const char* variable = std::getenv("NOTIFY_SOCKET");
   if (variable == nullptr || *variable == '\0') return false;
