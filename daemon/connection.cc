@@ -277,7 +277,11 @@ void Connection::end_pause() {
 }
 
 void Connection::finish_if_killed(std::uint64_t id) {
-  if (client_.shared->id == id && client_.shared->kill.load()) end("killed by CLIENT KILL");
+  if (client_.shared->id != id || !client_.shared->kill.load()) return;
+  // What was published before the kill leaves before it, as far as the socket takes it at once.
+  deliver_mail();
+  send_ready();
+  end("killed by CLIENT KILL");
 }
 
 void Connection::end(std::string_view reason) {
@@ -679,6 +683,10 @@ void Connection::list_for_flush() {
 
 void Connection::flush() {
   flush_listed_ = false;
+  send_ready();
+}
+
+void Connection::send_ready() {
   if (write_queued_ || lost_) return;
   if (tls_ != nullptr) return flush_encrypted();
   if (ready_.empty()) return;

@@ -120,6 +120,7 @@ class Connection {
   void take_mail();
   void check_output_limit();
   void list_for_flush();
+  void send_ready();
   void queue_write(std::size_t written);
   void on_written(int status);
   void wake_if_drained();

@@ -161,6 +161,18 @@ TEST_CASE("a subscriber that has gone is not counted any more") {
   CHECK(publisher.command({"PUBSUB", "CHANNELS"}) == "*0\r\n");
 }
 
+TEST_CASE("a subscriber gets what was published before it was killed") {
+  const ServerProcess server({.arguments = {"--threads", "2"}});
+  Socket publisher = server.connect();
+  for (int round = 0; round < 500; ++round) {
+    Socket listener = server.connect();
+    REQUIRE(listener.command({"SUBSCRIBE", "c"}) == subscribed("c", 1));
+    REQUIRE(publisher.command({"PUBLISH", "c", "last"}) == ":1\r\n");
+    REQUIRE(publisher.command({"CLIENT", "KILL", "TYPE", "pubsub"}) == ":1\r\n");
+    REQUIRE(listener.read_until_close() == message("c", "last"));
+  }
+}
+
 TEST_CASE("a subscriber that does not read is closed at its limit; the publisher does not notice") {
   const ServerProcess server;
   Socket publisher = server.connect();
