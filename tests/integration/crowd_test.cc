@@ -168,7 +168,7 @@ TEST_CASE("figure 18: a stranger costs less than 32 KiB, whatever he sends and d
   };
   for (const auto& [what, input] : inputs) {
     CAPTURE(what);
-    const ServerProcess server({.arguments = {"--requirepass", "secret"}});
+    const ServerProcess server({.password = "secret"});
     const auto ask = [&] {
       Socket socket = server.connect();
       return socket.command({"AUTH", "secret"}) == ok && socket.command({"PING"}) == pong;
@@ -199,7 +199,7 @@ TEST_CASE("figure 18: a stranger costs less than 32 KiB, whatever he sends and d
 
 TEST_CASE("figure 18: connections that are bad from the first byte harm nobody") {
   const std::size_t connections = count_of("KVS_BAD_CONNECTIONS", 10'000);
-  const ServerProcess server({.arguments = {"--requirepass", "secret"}});
+  const ServerProcess server({.password = "secret"});
   const std::array<std::string, 6> inputs = {"*x\r\n",           "*3\r\n$3\r\nSET\r\n$100\r\n",
                                              "*1\r\n$16385\r\n", "POST / HTTP/1.1\r\n",
                                              "GET a\r\n",        std::string(1000, '\0')};

@@ -43,7 +43,7 @@ std::size_t lines_arrived(const Socket& socket) {
 }
 
 TEST_CASE("passwords guessed in one pipeline are answered ever more slowly, to the guesser only") {
-  const ServerProcess server({.arguments = {"--requirepass", "secret"}});
+  const ServerProcess server({.password = "secret"});
   std::string guesses;
   for (int i = 0; i < 200; ++i) guesses += encode_request({"AUTH", "guess" + std::to_string(i)});
   Socket guesser = server.connect();

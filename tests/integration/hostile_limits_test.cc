@@ -179,7 +179,7 @@ TEST_CASE("S22 a reply beyond the hard limit ends the connection, not the server
 }
 
 TEST_CASE("a stranger who never reads costs the server little, too") {
-  const ServerProcess server({.arguments = {"--requirepass", "secret"}});
+  const ServerProcess server({.password = "secret"});
   const std::size_t rss_before = server.rss_bytes();
   std::string pipeline;
   for (int i = 0; i < 300'000; ++i) pipeline += "GET a\r\n";

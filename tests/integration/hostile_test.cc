@@ -91,7 +91,7 @@ TEST_CASE("S6 unbalanced quotes are refused") {
 }
 
 TEST_CASE("S7 S8 S9 who has not authenticated gets little") {
-  const ServerProcess server({.arguments = {"--requirepass", "secret"}});
+  const ServerProcess server({.password = "secret"});
   check_at_every_split(server, protocol_error("*11\r\n", "unauthenticated multibulk length"));
   check_at_every_split(server, protocol_error("*1\r\n$16385\r\n", "unauthenticated bulk length"));
 
@@ -122,7 +122,7 @@ TEST_CASE("S7 S8 S9 who has not authenticated gets little") {
 }
 
 TEST_CASE("S9 guessing passwords costs the guesser time, and nobody else") {
-  const ServerProcess server({.arguments = {"--requirepass", "secret"}});
+  const ServerProcess server({.password = "secret"});
   Socket guesser = server.connect();
   Socket user = server.connect();
   REQUIRE(user.command({"AUTH", "secret"}) == "+OK\r\n");

@@ -135,7 +135,7 @@ TEST_CASE("kvs-client: keys and values may be empty, dashed, of several lines an
 }
 
 TEST_CASE("kvs-client: an error of the server goes to stderr and nothing to stdout") {
-  const ServerProcess server({.arguments = {"--requirepass", "secret"}});
+  const ServerProcess server({.password = "secret"});
   for (const Words& words : {Words{"get", "k"}, Words{"set", "k", "v"}, Words{"rm", "k"}}) {
     check_refused(client_at(server.address(), words), "NOAUTH");
   }

@@ -80,7 +80,7 @@ TEST_CASE("S10 without a password only loopback is served") {
 
 TEST_CASE("S10 with a password others may authenticate") {
   in_own_network([] {
-    const ServerProcess server({.arguments = {"--requirepass", "secret"}, .host = outside_address});
+    const ServerProcess server({.host = outside_address, .password = "secret"});
     Socket socket = server.connect();
     CHECK(socket.command({"PING"}) == "-NOAUTH Authentication required.\r\n");
     CHECK(socket.command({"AUTH", "secret"}) == "+OK\r\n");

@@ -106,6 +106,9 @@ ServerProcess::Start ServerProcess::try_start(const std::vector<std::string>& mo
     const auto tls = tls_arguments(port_);  // the test's own arguments win
     command.arguments.insert(command.arguments.end(), tls.begin(), tls.end());
   }
+  if (!options_.password.empty()) {
+    command.arguments.insert(command.arguments.end(), {"--requirepass", options_.password});
+  }
   command.arguments.insert(command.arguments.end(), options_.arguments.begin(),
                            options_.arguments.end());
   command.arguments.insert(command.arguments.end(), more.begin(), more.end());
@@ -148,7 +151,8 @@ ServerProcess::Start ServerProcess::try_start(const std::vector<std::string>& mo
 bool ServerProcess::answers() const {
   try {
     Socket socket = connect();
-    // Any reply will do: it may well say that we must authenticate first.
+    // Before AUTH it does not say that it is loading.
+    if (!options_.password.empty()) (void)socket.command({"AUTH", options_.password});
     const std::string reply = socket.command({"PING"});
     if (options_.wait_until == WaitUntil::loaded && reply.starts_with("-LOADING")) return false;
     return !reply.empty();

@@ -29,6 +29,7 @@ struct ServerOptions {
   std::vector<std::string> arguments;    // besides --addr and --dir
   std::vector<std::string> environment;  // NAME=VALUE
   std::string host = "127.0.0.1";
+  std::string password;           // its --requirepass; connect() leaves AUTH to the test
   std::filesystem::path dir;      // empty: a new one, removed at the end
   std::filesystem::path program;  // empty: the build's kvs-server
   // A program, and its arguments, that becomes the server and keeps its process id: strace -D.

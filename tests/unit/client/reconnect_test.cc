@@ -82,7 +82,7 @@ TEST_CASE("the greeting gives password, database and name, in one write, before 
 }
 
 TEST_CASE("kvs-server takes the greeting, at every connect") {
-  kvs::test::ServerProcess server({.arguments = {"--requirepass", "secret"}});
+  kvs::test::ServerProcess server({.password = "secret"});
   const SocketAddress address{"127.0.0.1", server.port()};
   kvs::uv::Loop loop;
   CHECK(failed_with(run(loop, Client::connect(loop, address, {.password = "wrong"})), Code::server,
