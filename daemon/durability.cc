@@ -37,7 +37,7 @@ void SyncTurn::sync() {
 }
 
 std::size_t SyncTurn::waiting() const noexcept {
-  std::size_t sum = 0;
+  std::size_t sum = unparked_.load();
   for (const Parking* parking : parkings_) sum += parking->waiting();
   return sum;
 }

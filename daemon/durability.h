@@ -3,7 +3,8 @@
 // Which replies must wait is the executor's to say (durability_level.h): all of them under
 // `--sync always`, those of connections, commands and keys that asked for it otherwise. One sync is
 // in flight for the whole server; it covers every frame written before it started, and while it
-// runs the loops go on writing frames: the next sync covers all of those (group commit). Whoever
+// runs the loops go on writing frames: the next sync covers all of those (group commit). A batch
+// that nobody leaves without a sync makes it in its own job (lane.h), if none is in flight. Whoever
 // parks starts a sync if none is in flight; whoever ends one wakes every loop that has somebody
 // parked, and the first of them that still has waiters starts the next.
 #pragma once
@@ -35,19 +36,22 @@ class SyncTurn {
 
   // True when the caller now has the turn and must sync, then call finished().
   bool take() noexcept { return !taken_.exchange(true); }
-  // Syncs the engine; logs the first failure. Blocks; pool thread; whoever has the turn.
   // `observe` is told how long each sync took, on the thread that made it. Before the first.
   void observe(std::function<void(std::chrono::nanoseconds)> observe) {
     observe_ = std::move(observe);
   }
 
+  // Syncs the engine; logs the first failure. Blocks; pool thread; whoever has the turn.
   void sync();
   // Gives the turn back and wakes every loop that has waiters, but for the caller's own parking
-  // (null: the caller has none), which looks for itself. Any loop's thread.
+  // (null: the caller has none), which looks for itself. A loop's thread, or the pool's while a
+  // loop waits for it.
   void finished(const Parking* own);
 
-  // How many connections wait for a sync. Any thread.
+  // How many connections wait for a sync: those parked, and those that lanes count. Any thread.
   std::size_t waiting() const noexcept;
+  void count_waiting(std::size_t connections) noexcept { unparked_.fetch_add(connections); }
+  void uncount_waiting(std::size_t connections) noexcept { unparked_.fetch_sub(connections); }
 
   // A failed sync is final: nobody who waits for one can be helped any more. Any thread.
   bool failed() const noexcept { return failed_.load(); }
@@ -59,6 +63,7 @@ class SyncTurn {
   Engine& engine_;
   std::atomic<bool> taken_{false};
   std::atomic<bool> failed_{false};
+  std::atomic<std::size_t> unparked_{0};
   std::vector<Parking*> parkings_;  // constant once the loops run
 };
 

@@ -475,6 +475,20 @@ bool is_held(const Services& services, const Client& client, const Request& requ
   return request.command->has(writes) || request.command->has(may_replicate);
 }
 
+bool will_wait_for_sync(const Services& services, const BatchEntry& entry) {
+  const Durability asked = entry.client->durability;
+  if (services.settings.durability_at_least(asked) != Durability::sync) return false;
+  // SET can ask for less than the policy, though not for less than its connection.
+  const auto asks = [](const Request& request) {
+    const auto is_option = [](std::string_view word) { return is_word(word, "DURABILITY"); };
+    return std::ranges::any_of(request.args, is_option);
+  };
+  return std::ranges::any_of(entry.requests, [&](const Request& request) {
+    return request.command != nullptr && request.command->has(writes) &&
+           (asked == Durability::sync || !asks(request));
+  });
+}
+
 Inline answer_reads(Services& services, BatchEntry& entry) {
   Client& client = *entry.client;
   const std::size_t output_begin = client.output.size();

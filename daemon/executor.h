@@ -62,6 +62,10 @@ bool is_held(const Services& services, const Client& client, const Request& requ
 // needs_pool when run_batch must go on behind that; otherwise all are answered, or put off.
 Inline answer_reads(Services& services, BatchEntry& entry);
 
+// Is it certain that the replies to `entry` will wait for a sync, unless its writes fail? "No" says
+// nothing. Before it is executed.
+bool will_wait_for_sync(const Services& services, const BatchEntry& entry);
+
 // Runs all entries, each behind what answer_reads has done of it. Blocks; pool thread.
 void run_batch(Services& services, std::span<BatchEntry* const> entries);
 

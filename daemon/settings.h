@@ -60,6 +60,11 @@ class Settings {
   // leaves, when its connection or itself has asked for `asked`. Never unsaid.
   Durability durability_of_key(Durability asked, std::string_view name) const;
   Durability durability_of_all_keys(Durability asked) const;
+  // The least that this can be, for whatever key.
+  Durability durability_at_least(Durability asked) const noexcept {
+    const bool rules_decide = asked == Durability::unsaid && has_rules_.load();
+    return rules_decide ? Durability::kernel : or_policy(asked);
+  }
 
   // What requirepass says. Who may log in is decided by acl::Accounts.
   std::string password() const;

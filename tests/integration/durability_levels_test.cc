@@ -170,6 +170,26 @@ TEST_CASE("who asks for less than --sync always does not wait; others are not sh
   CHECK(kernel.read_reply() == ok);
 }
 
+TEST_CASE("who asks for less is not held up by those who gather for the next sync") {
+  if (!faults_work()) return;
+  Server server({"--sync", "always", "--threads", "1"});
+  std::vector<Socket> usual;
+  for (int i = 0; i < 10; ++i) usual.push_back(server.client());
+  Socket kernel = server.client("kernel");
+  Socket another = server.client();
+  const SyscallFault fault(server.process().pid(), stalled);
+
+  for (Socket& client : usual) client.send_all(encode_request({"INCR", "precious"}));
+  while (server.info("kvs_sync_waiting_clients") < 10) std::this_thread::sleep_for(1ms);
+  for (int i = 0; i < 10; ++i) {
+    CHECK(kernel.command({"SET", "cached", std::to_string(i)}) == ok);
+    CHECK(another.command({"SET", "other", "1", "DURABILITY", "kernel"}) == ok);
+  }
+  for (Socket& client : usual) CHECK(client.silent_for(1ms));
+  for (Socket& client : usual) (void)client.read_reply();
+  CHECK(usual.front().command({"GET", "precious"}) == "$2\r\n10\r\n");
+}
+
 TEST_CASE("SET ... DURABILITY sync waits on any connection, and kernel weakens no other wish") {
   if (!faults_work()) return;
   Server server({"--sync", "no"});
