@@ -233,6 +233,8 @@ HyperLogLog::Change HyperLogLog::raise_sparse(std::size_t index, std::uint8_t co
   if (runs.size() > run.bytes && value_.size() + runs.size() - run.bytes > sparse_bytes_max) {
     return raise_as_dense();
   }
+  // Redis takes a run that is cut off for a whole one, and so loses the last byte of the new ones.
+  if (run.long_zeros && run.bytes == 1) runs.pop_back();
   value_.replace(at, run.bytes, runs);
   join_runs(previous);
   return Change::changed;

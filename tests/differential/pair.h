@@ -72,6 +72,7 @@ class ServerPair {
   std::string ask(Side side, const Request& words);
   void wait_for_disconnects(Side side);
   void reopen(Connection& connection);
+  void remove_everywhere(const std::string& key);  // from all databases
   std::string read_reply(End& end);
   std::optional<Mismatch> play_run(Connection& connection, std::span<const Step> run);
   std::optional<Mismatch> match(Connection& connection, const Step& step);
@@ -82,6 +83,8 @@ class ServerPair {
   std::array<std::uint16_t, sides> ports_;
   std::array<std::optional<Socket>, sides> control_;
   std::array<Connection, connections> connections_;
+  std::vector<std::string> damaged_;  // keys of HyperLogLogs that both servers found to be so
+  bool bitop_played_ = false;         // since messages were compared
   CommandNames commands_of_kvs_;
   CommandNames commands_of_one_;
 };

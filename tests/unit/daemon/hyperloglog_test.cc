@@ -52,6 +52,13 @@ TEST_CASE("elements make the bytes, and the count, that they make in redis") {
   }
 }
 
+TEST_CASE("a run that is cut off at the end is split as redis splits it") {
+  // As SETRANGE can make it: 16,128 zeros, and half of a long run. Of redis-server 7.0.15.
+  std::string value = HyperLogLog::empty().substr(0, 16) + "\x7e\xff\x5d";
+  CHECK(HyperLogLog(value).add("element:59") == HyperLogLog::Change::changed);
+  CHECK(value.substr(16) == "\x7e\xff\x40\xb1\x84\x5c");
+}
+
 TEST_CASE("the count is within two percent of the truth, however many there are") {
   for (const int elements : {10, 1000, 20'000, 300'000}) {
     std::string value = with_elements(elements);
