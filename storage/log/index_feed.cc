@@ -100,6 +100,30 @@ void IndexFeed::flush() {
   changes_.clear();
 }
 
+void GroupedRecords::add(const SegmentPtr& segment, const FedRecord& record) {
+  Group& group = groups_[keydir_.hash({record.database, record.key}) >> (64 - hint_group_bits)];
+  group.records.emplace_back(&segment, record);
+  group.keys.append(record.key);
+  ++size_;
+}
+
+void GroupedRecords::feed_group(unsigned number, IndexFeed& feed) const {
+  const Group& group = groups_.at(number);
+  std::string_view keys = group.keys;
+  for (auto [segment, record] : group.records) {
+    record.key = keys.substr(0, record.key.size());
+    keys.remove_prefix(record.key.size());
+    feed.add(*segment, record);
+  }
+  feed.flush();
+}
+
+void GroupedRecords::feed_all(IndexFeed& feed) {
+  for (unsigned number = 0; number < hint_groups; ++number) feed_group(number, feed);
+  groups_ = {};
+  size_ = 0;
+}
+
 IndexFeed::Live& IndexFeed::live_in(SegmentId id) {
   if (id != last_id_) {
     last_id_ = id;

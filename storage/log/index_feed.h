@@ -9,12 +9,15 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "storage/database_map.h"
 #include "storage/log/catalog.h"
 #include "storage/log/clears.h"
+#include "storage/log/hint.h"
 #include "storage/log/keydir.h"
 #include "storage/log/record.h"
 
@@ -102,6 +105,32 @@ class IndexFeed {
   std::vector<Live> live_;  // per segment
   SegmentId last_id_ = 0;   // the last one that was asked for
   Live* last_ = nullptr;
+};
+
+// Copies of records, by the groups of their keys' hashes (hint.h). Threads that feed the index with
+// one group each never wait for each other's locks; one that feeds records as they lie in a segment
+// would wait for all of them, again and again. Thread: one, but for feed_group.
+class GroupedRecords {
+ public:
+  explicit GroupedRecords(const Keydir& keydir) : keydir_(keydir) {}
+
+  // `record` is of a key.
+  void add(const SegmentPtr& segment, const FedRecord& record);
+  std::size_t size() const noexcept { return size_; }
+  // Any thread; not two with the same group.
+  void feed_group(unsigned group, IndexFeed& feed) const;
+  // Feeds all and forgets them.
+  void feed_all(IndexFeed& feed);
+
+ private:
+  struct Group {
+    std::vector<std::pair<const SegmentPtr*, FedRecord>> records;  // their keys are in `keys`
+    std::string keys;
+  };
+
+  const Keydir& keydir_;
+  std::array<Group, hint_groups> groups_;
+  std::size_t size_ = 0;
 };
 
 }  // namespace kvs::log

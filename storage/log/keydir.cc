@@ -260,9 +260,13 @@ Keydir::Keydir(const HashKey& hash_key, std::uint64_t cache_bytes, unsigned ring
 
 Keydir::~Keydir() = default;
 
+std::uint64_t Keydir::hash(Key key) const {
+  return hash_of(hash_keys_[key.database], key.name);
+}
+
 Keydir::Place Keydir::place_of(Key key) const {
   assert(key.database < databases_count);
-  const std::uint64_t hash = hash_of(hash_keys_[key.database], key.name);
+  const std::uint64_t hash = this->hash(key);
   return {.shard = static_cast<std::uint32_t>(hash >> (64 - shard_bits)),
           .table = static_cast<std::uint32_t>(hash >> (64 - shard_bits - table_bits) &
                                               (tables_count - 1)),

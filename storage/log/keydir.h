@@ -96,6 +96,9 @@ class Keydir {
   Keydir(const Keydir&) = delete;
   Keydir& operator=(const Keydir&) = delete;
 
+  // By which keys are spread; the first bits say in which part of the index one is (hint.h).
+  std::uint64_t hash(Key key) const;
+
   std::optional<Entry> find(Key key) const;
 
   struct Found {

@@ -26,6 +26,17 @@ struct Checkpoint {
 // Less than this per thread is read before a thread has started.
 constexpr std::uint64_t bytes_per_thread_min = std::uint64_t{4} << 20;
 
+// So many records, of some 100 bytes in memory, a scan gathers before the index gets them: of the
+// tail as a rule all, since they are fed when nobody else feeds any more.
+constexpr std::size_t sealed_records_max = std::size_t{1} << 17;
+constexpr std::size_t tail_records_max = std::size_t{1} << 20;
+
+// Neighbouring groups share a shard of the index and its lock: threads take every other one first.
+unsigned group_of_task(std::size_t task) {
+  constexpr std::size_t half = hint_groups / 2;
+  return static_cast<unsigned>(task < half ? 2 * task : 2 * (task - half) + 1);
+}
+
 // What the scan of one segment has found, and how it ended.
 struct Scanned {
   SegmentScanner::Found found = SegmentScanner::Found::end;
@@ -70,8 +81,13 @@ class Recovery {
       } else if (task <= to_scan_.size()) {
         outcomes_[to_scan_[task - 1]] = read_sealed(to_scan_[task - 1]);
       } else {
-        hints.load(static_cast<unsigned>(task - 1 - to_scan_.size()));
+        hints.load(group_of_task(task - 1 - to_scan_.size()));
       }
+    });
+    run_in_parallel(threads, hint_groups, [&](std::size_t task) {
+      if (meter_.stopped()) return;
+      IndexFeed feed(keydir_, found_clears_, segments);
+      tail_records_.feed_group(group_of_task(task), feed);
     });
     if (meter_.stopped()) return fail(Code::cancelled, "the log was not read to its end");
     const std::vector<std::size_t> bad = hints.conclude();
@@ -189,8 +205,10 @@ class Recovery {
     meter_.set_total(bytes);
   }
 
-  // Feeds all frames of a segment to the index. Any thread; one per segment.
-  Result<Scanned> scan(const SegmentPtr& segment, Lsn after) {
+  // Gathers what all frames of a segment say of keys; the index gets it when it has become too
+  // much. Any thread; one per segment.
+  Result<Scanned> scan(const SegmentPtr& segment, Lsn after, GroupedRecords& gathered,
+                       std::size_t gathered_max) {
     SegmentScanner scanner(segment, segment->capacity_bytes(), after);
     IndexFeed feed(keydir_, found_clears_, *segments_);
     Scanned scanned{.last_lsn = after};
@@ -214,16 +232,21 @@ class Recovery {
         const Record& record = item.record;
         segment->counts.add_record(item.bytes, item.lsn);
         if (record.kind == RecordKind::tombstone) segment->counts.add_tombstone(item.bytes);
-        feed.add(segment, {.kind = record.kind,
-                           .database = record.database,
-                           .lsn = item.lsn,
-                           .offset_bytes = item.offset_bytes,
-                           .record_bytes = item.bytes,
-                           .value_bytes = record.value.size(),
-                           .expire_at = record.expire_at,
-                           .key = record.key});
+        const FedRecord fed{.kind = record.kind,
+                            .database = record.database,
+                            .lsn = item.lsn,
+                            .offset_bytes = item.offset_bytes,
+                            .record_bytes = item.bytes,
+                            .value_bytes = record.value.size(),
+                            .expire_at = record.expire_at,
+                            .key = record.key};
+        if (is_of_a_key(record.kind)) {
+          gathered.add(segment, fed);
+        } else {
+          feed.add(segment, fed);
+        }
       }
-      feed.flush();
+      if (gathered.size() >= gathered_max) gathered.feed_all(feed);
       if (segment->kind() == SegmentKind::log) {
         scanned.last_lsn = scanner.last_lsn();
         const std::uint64_t last =
@@ -249,8 +272,11 @@ class Recovery {
   Result<Scanned> read_sealed(std::size_t index) {
     const ManifestEntry& entry = manifest_.segments[index];
     const SegmentPtr& segment = result_.segments[index];
-    auto scanned = scan(segment, after_[index]);
+    GroupedRecords records(keydir_);
+    auto scanned = scan(segment, after_[index], records, sealed_records_max);
     if (!scanned) return scanned;
+    IndexFeed feed(keydir_, found_clears_, *segments_);
+    records.feed_all(feed);
     const SegmentCounts& counts = segment->counts;
     const char* fault = scanned->fault;
     if (scanned->found == SegmentScanner::Found::end) fault = "it ends without a seal";
@@ -299,7 +325,7 @@ class Recovery {
       }
       return add_empty(segment);
     }
-    auto scanned = scan(segment, sealed_end_);
+    auto scanned = scan(segment, sealed_end_, tail_records_, tail_records_max);
     if (!scanned) return std::unexpected(scanned.error());
     sealed_end_ = scanned->last_lsn;
     log_end_ = std::max(log_end_, sealed_end_);
@@ -381,6 +407,7 @@ class Recovery {
   Clears& clears_;
   LoadMeter& meter_;
   FoundClears found_clears_;
+  GroupedRecords tail_records_{keydir_};
   const SegmentTable* segments_ = nullptr;  // those of result_
   Recovered result_;
 

@@ -83,6 +83,39 @@ TEST_CASE("any number of threads finds what one finds, with any of the hints") {
   }
 }
 
+TEST_CASE("a segment without a hint may have more records than a scan gathers before the index") {
+  constexpr int sessions = 40;
+  constexpr int keys_per_session = 10'000;
+  const auto fs = std::make_shared<SimFs>();
+  EngineOptions options = sim_options(fs, std::uint64_t{6} << 20);
+  {
+    auto engine = must_open(options);
+    for (int session = 0; session < sessions; ++session) {
+      auto writes = engine->begin();
+      REQUIRE(writes);
+      for (int i = 0; i < keys_per_session; ++i) {
+        const std::string key = std::to_string(session * keys_per_session / 2 + i);
+        (*writes)->put({0, key}, session % 2 == 0 ? "a" : "b", never);
+      }
+      REQUIRE((*writes)->commit());
+    }
+    REQUIRE(engine->stats().segments >= 2);  // the first one is full
+  }
+  for (const unsigned threads : {1U, 3U}) {
+    options.fs = fs->fork();
+    options.recovery_threads = threads;
+    auto engine = must_open(options);
+    CHECK(engine->stats().hints_used == 0);
+    CHECK(engine->database_stats(0).keys == (sessions + 1) * keys_per_session / 2);
+    std::string value;
+    for (int session = 0; session < sessions; ++session) {
+      const std::string key = std::to_string(session * keys_per_session / 2);
+      REQUIRE(engine->get({0, key}, Access::may_block, value));
+      CHECK(value == (session % 2 == 0 ? "a" : "b"));
+    }
+  }
+}
+
 TEST_CASE("ten recoveries that are cut short change nothing that the eleventh finds") {
   const std::uint64_t seed = test_seed("interrupted recoveries");
   for (std::uint64_t round = 0; round < 10 * effort; ++round) {
