@@ -26,6 +26,8 @@ constexpr MeantDifference differences[] = {
     {"object|encoding", "$6*embstr", "$3*int", "Redis keeps how a value came to be, kvs its bytes"},
     {"object|encoding", "$3*raw", "$*", "Redis keeps how a value came to be, kvs its bytes"},
     {"object|idletime", ":*", ":0", "idle times are not kept"},
+    {"pfmerge", "+OK", "-NOPERM this user has no permissions to access one of the keys*",
+     "Redis asks the ACL for no key of a PFMERGE that names its destination alone"},
 };
 
 std::array<std::size_t, std::size(differences)> met{};
