@@ -47,8 +47,9 @@ void subscribe(Context& context, Args args, Subscription kind, ReplyWriter& repl
   for (const std::string_view name : args.subspan(1)) {
     if (client.subscriptions.of(kind).emplace(name).second) {
       client.subscriptions.bytes += name.size() + sizeof(std::string);
-      context.services.pubsub.subscribe(kind, name, client.mailbox);
+      // First: whoever has been told of a receiver finds one with CLIENT KILL TYPE pubsub.
       note_count(client, kind);
+      context.services.pubsub.subscribe(kind, name, client.mailbox);
     }
     reply.push(3);
     reply.bulk(subscribed_words[index_of(kind)]);
