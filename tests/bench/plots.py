@@ -28,10 +28,10 @@ def _figure(title, y_label):
 
 def _save(figure, axes, folder, name):
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))  # beside what it explains
     figure.tight_layout()
     file = f"{name}.svg"
-    figure.savefig(pathlib.Path(folder) / file, metadata={"Date": None})
+    figure.savefig(pathlib.Path(folder) / file, metadata={"Date": None}, bbox_inches="tight")
     pyplot.close(figure)
     return file
 
